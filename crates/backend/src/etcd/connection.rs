@@ -1,0 +1,234 @@
+//! One connection at a time, to one of the endpoints.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{fmt, sync::Arc, sync::PoisonError};
+
+use etcd_client::{Channel, Client, ConnectOptions, KvClient, WatchClient};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Uri};
+
+use super::{STORE, Settings, Tls, invalid, status};
+use crate::{Error, ErrorKind, Result};
+
+/// Opens connections, and keeps the one that works.
+pub(super) struct Connector {
+    pub(super) settings: Settings,
+    endpoints: Vec<Endpoint>,
+    current: Mutex<Option<Arc<Connection>>>,
+    /// The endpoint to try first.
+    first: AtomicUsize,
+    opening: tokio::sync::Mutex<()>,
+}
+
+/// A connection to one etcd server. It does not reconnect: what breaks it ends it.
+pub(super) struct Connection {
+    client: Client,
+    /// Where it leads to, for errors.
+    pub(super) peer: String,
+}
+
+impl Connector {
+    pub(super) fn new(settings: Settings) -> Result<Connector> {
+        if settings.endpoints.is_empty() {
+            return Err(invalid("connect to", "it", "no endpoint is given"));
+        }
+        let endpoint = |url: &String| endpoint(url, &settings);
+        let endpoints = settings.endpoints.iter().map(endpoint).collect::<Result<_>>()?;
+        Ok(Connector {
+            settings,
+            endpoints,
+            current: Mutex::new(None),
+            first: AtomicUsize::new(0),
+            opening: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The connection that works, or a new one.
+    pub(super) async fn connection(&self) -> Result<Arc<Connection>> {
+        if let Some(connection) = self.current() {
+            return Ok(connection);
+        }
+        let _one_at_a_time = self.opening.lock().await;
+        if let Some(connection) = self.current() {
+            return Ok(connection);
+        }
+        let connection = Arc::new(self.open().await?);
+        *self.lock() = Some(Arc::clone(&connection));
+        Ok(connection)
+    }
+
+    /// Gives up `connection`; the next request opens another one, to the next endpoint.
+    pub(super) fn discard(&self, connection: &Arc<Connection>) {
+        let mut current = self.lock();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
+            *current = None;
+            self.first.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Runs one request within the time that is set for answers; the connection is given up if no answer
+    /// came from the server itself.
+    pub(super) async fn request<T, F>(
+        &self,
+        operation: &'static str,
+        subject: impl fmt::Display,
+        request: impl FnOnce(Client) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, etcd_client::Error>>,
+    {
+        let connection = self.connection().await?;
+        let answer = tokio::time::timeout(self.settings.request_timeout, request(connection.client())).await;
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(failure)) => {
+                if !status::is_answer(&failure) {
+                    self.discard(&connection);
+                }
+                Err(status::error(failure, operation, subject))
+            }
+            Err(_) => {
+                self.discard(&connection);
+                Err(silent(operation, subject, &connection.peer, self.settings.request_timeout))
+            }
+        }
+    }
+
+    fn current(&self) -> Option<Arc<Connection>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Connection>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn open(&self) -> Result<Connection> {
+        let first = self.first.load(Ordering::Relaxed);
+        let mut errors = Vec::new();
+        for turn in 0..self.endpoints.len() {
+            let number = (first + turn) % self.endpoints.len();
+            match self.open_one(number).await {
+                Ok(connection) => {
+                    self.first.store(number, Ordering::Relaxed);
+                    return Ok(connection);
+                }
+                Err(error) if error.kind() == ErrorKind::Denied => return Err(error),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.len() == 1 {
+            return Err(errors.remove(0));
+        }
+        let each: Vec<String> = errors.iter().map(Error::chain).collect();
+        Err(Error::new(ErrorKind::Unavailable, STORE, "connect to", "any of the endpoints")
+            .because(each.join("; ")))
+    }
+
+    async fn open_one(&self, number: usize) -> Result<Connection> {
+        let peer = self.settings.endpoints[number].clone();
+        let timeout = self.settings.connect_timeout;
+        let opening = async {
+            let channel = self.endpoints[number].connect_with_connector(connect_once(timeout)).await;
+            let channel = Channel::Tonic(channel.map_err(etcd_client::Error::from)?);
+            Client::from_channel(channel, Some(self.options())).await
+        };
+        match tokio::time::timeout(timeout, opening).await {
+            Ok(Ok(client)) => Ok(Connection { client, peer }),
+            Ok(Err(failure)) => Err(status::error(failure, "connect to", peer)),
+            Err(_) => Err(silent("connect to", &peer, &peer, timeout)),
+        }
+    }
+
+    fn options(&self) -> ConnectOptions {
+        let options = ConnectOptions::new().with_require_leader(true).with_auto_token_refresh(true);
+        match &self.settings.user {
+            Some((name, password)) => options.with_user(name, password),
+            None => options,
+        }
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings.fmt(f)
+    }
+}
+
+impl Connection {
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Reads, without tonic's limit of 4 MiB an answer: etcd sends what is asked for.
+    pub(super) fn kv(&self) -> KvClient {
+        self.client.kv_client().max_decoding_message_size(usize::MAX)
+    }
+
+    pub(super) fn watch(&self) -> WatchClient {
+        self.client.watch_client().max_decoding_message_size(usize::MAX)
+    }
+}
+
+pub(super) fn silent(
+    operation: &'static str,
+    subject: impl fmt::Display,
+    peer: &str,
+    timeout: Duration,
+) -> Error {
+    Error::new(ErrorKind::Unavailable, STORE, operation, subject)
+        .because(format!("{peer} did not answer within {timeout:?}"))
+}
+
+fn endpoint(url: &str, settings: &Settings) -> Result<Endpoint> {
+    let bad = |why: &dyn fmt::Display| invalid("use the endpoint", url, why);
+    let uri: Uri = url.parse().map_err(|error| bad(&error))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+        return Err(bad(&"it must be http://HOST:PORT or https://HOST:PORT"));
+    }
+    let endpoint = Endpoint::from(uri.clone());
+    if uri.scheme_str() == Some("http") {
+        return Ok(endpoint);
+    }
+    endpoint.tls_config(tls(&settings.tls)).map_err(|error| bad(&error))
+}
+
+fn tls(tls: &Tls) -> ClientTlsConfig {
+    let config = match &tls.authority {
+        Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    match &tls.identity {
+        Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
+        None => config,
+    }
+}
+
+/// Connects once. tonic's channels reconnect by themselves, unseen; this makes the second try an error.
+fn connect_once(
+    timeout: Duration,
+) -> impl tower::Service<
+    Uri,
+    Response = TokioIo<TcpStream>,
+    Error = io::Error,
+    Future = impl Future<Output = io::Result<TokioIo<TcpStream>>> + Send,
+> + Send
++ 'static {
+    let is_used = Arc::new(AtomicBool::new(false));
+    tower::service_fn(move |uri: Uri| {
+        let is_used = is_used.swap(true, Ordering::Relaxed);
+        async move {
+            if is_used {
+                return Err(io::Error::new(io::ErrorKind::NotConnected, "the connection has ended"));
+            }
+            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
+            let stream = tokio::time::timeout(timeout, TcpStream::connect((host, port))).await??;
+            stream.set_nodelay(true)?;
+            Ok(TokioIo::new(stream))
+        }
+    })
+}
