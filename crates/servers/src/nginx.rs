@@ -193,7 +193,7 @@ impl Nginx {
 
     /// A shell command that tests the configuration file whose path is appended: a `check_cmd`.
     pub fn check_command(&self) -> String {
-        let words: Vec<String> = match self.command(&self.pid_file) {
+        let words: Vec<String> = match self.test_command() {
             Ok(command) => {
                 let arguments = command.get_args().map(|word| word.to_string_lossy());
                 let quoted = arguments.map(|word| format!("'{word}'"));
@@ -210,9 +210,7 @@ impl Nginx {
     ///
     /// When nginx finds the configuration faulty.
     pub fn test(&self, config: &Path) -> Result<(), String> {
-        // Not the real pid file: a test creates it when it is missing.
-        let mut command = self.command(&self.dir().join("test.pid"))?;
-        let output = command.args(["-t", "-q", "-c"]).arg(config).output();
+        let output = self.test_command()?.args(["-t", "-q", "-c"]).arg(config).output();
         let output = output.map_err(|why| format!("nginx: cannot be started: {why}"))?;
         let printed = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() { Ok(()) } else { Err(printed) }
@@ -326,7 +324,7 @@ impl Nginx {
     fn try_start(&self) -> Outcome<()> {
         // A killed master leaves its pid file, which would look like the new one's.
         let _ = fs::remove_file(&self.pid_file);
-        let mut command = self.command(&self.pid_file)?;
+        let mut command = self.command(&self.pid_file, &self.error_log_file())?;
         command.arg("-c").arg(&self.config);
         let output = self.dir().join("output.log");
         // Not SIGKILL: the master must live to end its workers.
@@ -354,9 +352,8 @@ impl Nginx {
         })
     }
 
-    /// nginx with this directory's prefix and error log, in the foreground.
-    fn command(&self, pid_file: &Path) -> Outcome<Command> {
-        let log = self.error_log_file();
+    /// nginx with this directory's prefix, in the foreground.
+    fn command(&self, pid_file: &Path, log: &Path) -> Outcome<Command> {
         let mut globals = format!("daemon off; error_log {} notice;", log.display());
         if !self.own_pid_line {
             globals.push_str(&format!(" pid {};", pid_file.display()));
@@ -364,6 +361,11 @@ impl Nginx {
         let mut command = Command::new(path_of("nginx")?);
         command.arg("-p").arg(self.dir()).arg("-e").arg(log).arg("-g").arg(globals);
         Ok(command)
+    }
+
+    /// A test makes a missing pid file and logs what it finds: not in the files of the running one.
+    fn test_command(&self) -> Outcome<Command> {
+        self.command(&self.dir().join("test.pid"), &self.dir().join("test.log"))
     }
 
     fn error_log_file(&self) -> PathBuf {

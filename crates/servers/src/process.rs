@@ -9,14 +9,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 use crate::binaries::path_of;
@@ -28,12 +27,15 @@ pub use rustix::process::Signal;
 /// How many lines of a log an error shows.
 const TAIL: usize = 30;
 
-/// A running (or ended, not yet dropped) child; dropping it kills its process group and reaps it.
+/// A child, running or ended; dropping it kills it and all of its process group.
+///
+/// One that has ended stays unreaped until then: so its pid, which is its group's, is nobody else's.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     pid: Pid,
     child: Mutex<Child>,
+    reaped: OnceLock<ExitStatus>,
     log: PathBuf,
 }
 
@@ -75,7 +77,13 @@ impl Process {
 
         let child = spawn(wrapped).map_err(|why| format!("{name}: cannot be started: {why}"))?;
         let pid = Pid::from_child(&child);
-        Ok(Process { name: name.to_owned(), pid, child: Mutex::new(child), log: log.to_owned() })
+        Ok(Process {
+            name: name.to_owned(),
+            pid,
+            child: Mutex::new(child),
+            reaped: OnceLock::new(),
+            log: log.to_owned(),
+        })
     }
 
     /// The child's process id; `setpriv` becomes the program, so it is the program's.
@@ -96,40 +104,33 @@ impl Process {
         format!("--- end of {}'s log\n{}\n---", self.name, tail.join("\n"))
     }
 
-    /// True until the child has ended; one that has is left unreaped, so that its pid stays its own.
+    /// True until the child has ended.
     pub fn is_running(&self) -> bool {
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let _child = self.child(); // Nobody reaps it in between.
-        matches!(waitid(WaitId::Pid(self.pid), look), Ok(None))
+        self.ended().is_none()
     }
 
-    /// Sends `signal` to the child alone.
-    ///
-    /// # Panics
-    ///
-    /// When the child has ended and was reaped by [`Process::wait`].
-    #[track_caller]
+    /// Sends `signal` to the child alone; one that has ended does not mind.
     pub fn signal(&self, signal: Signal) {
-        let mut child = self.child();
-        let sent = self.unless_reaped(&mut child, || kill_process(self.pid, signal));
-        assert!(sent == Ok(()), "{}: cannot be sent {signal:?}: {sent:?}", self.name);
+        self.unless_reaped(|| kill_process(self.pid, signal));
     }
 
     /// Stops the child and all it has started (SIGSTOP), until [`Process::resume`].
     pub fn pause(&self) {
-        self.signal_group(Signal::STOP);
+        self.unless_reaped(|| kill_process_group(self.pid, Signal::STOP));
     }
 
     /// Continues what [`Process::pause`] stopped.
     pub fn resume(&self) {
-        self.signal_group(Signal::CONT);
+        self.unless_reaped(|| kill_process_group(self.pid, Signal::CONT));
     }
 
-    /// Kills the child and all it has started (SIGKILL), and reaps it. One that has ended is fine.
+    /// Kills the child and all it has started (SIGKILL). One that has ended is fine.
     pub fn kill(&self) {
-        self.signal_group(Signal::KILL);
-        // Reaping cannot hang: SIGKILL was sent, or the child is gone already.
-        let _ = self.child().wait();
+        self.unless_reaped(|| kill_process_group(self.pid, Signal::KILL));
+        // This cannot hang: it was sent SIGKILL, or had ended.
+        if let Ok(status) = self.child().wait() {
+            let _ = self.reaped.set(status);
+        }
     }
 
     /// Waits until the child has ended, and returns how.
@@ -139,7 +140,10 @@ impl Process {
     /// When it is still running after `deadline`; the message shows the end of its log.
     #[track_caller]
     pub fn wait(&self, deadline: Duration) -> ExitStatus {
-        must(self.try_wait(deadline))
+        let ended = poll(deadline, || self.ended().map(Ok));
+        must(ended.unwrap_or_else(|| {
+            Err(format!("{} is still running after {deadline:?}\n{}", self.name, self.log_tail()))
+        }))
     }
 
     /// Asks the child to end (SIGTERM), and returns how it did.
@@ -149,35 +153,29 @@ impl Process {
     /// When it is still running after `deadline`.
     #[track_caller]
     pub fn stop(&self, deadline: Duration) -> ExitStatus {
-        let mut child = self.child();
-        let _ = self.unless_reaped(&mut child, || kill_process(self.pid, Signal::TERM));
-        drop(child);
-        must(self.try_wait(deadline))
+        self.signal(Signal::TERM);
+        self.wait(deadline)
     }
 
-    fn try_wait(&self, deadline: Duration) -> Outcome<ExitStatus> {
-        let ended = poll(deadline, || self.child().try_wait().ok().flatten().map(Ok));
-        ended.unwrap_or_else(|| {
-            Err(format!("{} is still running after {deadline:?}\n{}", self.name, self.log_tail()))
-        })
-    }
-
-    fn signal_group(&self, signal: Signal) {
-        let mut child = self.child();
-        let _ = self.unless_reaped(&mut child, || kill_process_group(self.pid, signal));
-    }
-
-    /// Runs `send` only while the pid is certain to be this child's: a reaped pid may be anybody's.
-    fn unless_reaped(
-        &self,
-        child: &mut MutexGuard<'_, Child>,
-        send: impl FnOnce() -> rustix::io::Result<()>,
-    ) -> rustix::io::Result<()> {
+    /// How the child has ended, if it has; looking does not reap it.
+    fn ended(&self) -> Option<ExitStatus> {
+        let _child = self.child(); // Nobody reaps it meanwhile.
+        if let Some(status) = self.reaped.get() {
+            return Some(*status);
+        }
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        debug_assert_eq!(child.id(), self.pid());
-        match waitid(WaitId::Pid(self.pid), look) {
-            Ok(_) => send(),
-            Err(_) => Err(Errno::SRCH),
+        let seen = waitid(WaitId::Pid(self.pid), look).ok().flatten()?;
+        // wait(2)'s word: the exit code in the second byte, or the signal in the first.
+        let code = seen.exit_status().map(|code| code << 8);
+        code.or(seen.terminating_signal()).map(ExitStatus::from_raw)
+    }
+
+    /// Sends something to the pid while that is certain to be this child's.
+    fn unless_reaped(&self, send: impl FnOnce() -> rustix::io::Result<()>) {
+        let _child = self.child();
+        if self.reaped.get().is_none() {
+            // An error says that it has just ended, which is not news to the caller.
+            let _ = send();
         }
     }
 
