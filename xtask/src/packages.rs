@@ -1,0 +1,147 @@
+//! The servers and tools that chores start, and the Debian packages that bring them.
+//!
+//! What is missing is installed when this runs as root on Debian, without starting anything: the
+//! packages of etcd and nginx would otherwise serve on their well-known ports from then on.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Outcome, cargo};
+
+/// A binary that a chore needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Needed {
+    binary: &'static str,
+    package: &'static str,
+    /// The service that the package would start.
+    service: Option<&'static str>,
+}
+
+const fn tool(binary: &'static str, package: &'static str) -> Needed {
+    Needed { binary, package, service: None }
+}
+
+const ETCD: Needed = Needed { binary: "etcd", package: "etcd-server", service: Some("etcd") };
+const NGINX: Needed = Needed { binary: "nginx", package: "nginx", service: Some("nginx") };
+const ETCDCTL: Needed = tool("etcdctl", "etcd-client");
+const SETPRIV: Needed = tool("setpriv", "util-linux");
+const STRACE: Needed = tool("strace", "strace");
+const IP: Needed = tool("ip", "iproute2");
+const PYTHON: Needed = tool("python3", "python3");
+
+/// What the demo starts.
+pub(crate) const DEMO: &[Needed] = &[ETCD, NGINX];
+
+/// What the tests start.
+pub(crate) const TEST: &[Needed] = &[ETCD, ETCDCTL, NGINX, SETPRIV, STRACE, IP];
+
+/// What the benchmark starts.
+pub(crate) const BENCH: &[Needed] = &[ETCD, ETCDCTL, NGINX, PYTHON];
+
+/// Where Debian keeps servers; an ordinary user's `PATH` does not look there.
+const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// Makes sure that all of `needed` are there, by installing if that is possible.
+pub(crate) fn ensure(needed: &[Needed]) -> Outcome<()> {
+    let missing = missing(needed, |binary| find(binary).is_some());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let install = format!("apt-get install --no-install-recommends {}", packages(&missing).join(" "));
+    if !is_root() || find("apt-get").is_none() {
+        return Err(format!("{} missing; on Debian, as root: {install}", binaries(&missing)));
+    }
+    println!("{} missing: {install}", binaries(&missing));
+    apt_get(&["update"])?;
+    let mut args = vec!["install", "--yes", "--no-install-recommends"];
+    args.extend(packages(&missing));
+    apt_get(&args)?;
+    disable_services(&missing);
+
+    let still = self::missing(&missing, |binary| find(binary).is_some());
+    if still.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{} still missing after: {install}", binaries(&still)))
+    }
+}
+
+/// Finds a binary on `PATH` or in the system directories.
+pub(crate) fn find(binary: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let system = SYSTEM_DIRECTORIES.iter().map(PathBuf::from);
+    env::split_paths(&path).chain(system).map(|dir| dir.join(binary)).find(|file| is_executable(file))
+}
+
+fn missing(needed: &[Needed], is_there: impl Fn(&str) -> bool) -> Vec<Needed> {
+    needed.iter().copied().filter(|needed| !is_there(needed.binary)).collect()
+}
+
+fn packages(needed: &[Needed]) -> Vec<&'static str> {
+    let packages: BTreeSet<&str> = needed.iter().map(|needed| needed.package).collect();
+    packages.into_iter().collect()
+}
+
+fn binaries(needed: &[Needed]) -> String {
+    let names: Vec<&str> = needed.iter().map(|needed| needed.binary).collect();
+    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+}
+
+fn apt_get(args: &[&str]) -> Outcome<()> {
+    let mut command = Command::new("apt-get");
+    // Somebody else's installation may be at work for a while.
+    command.args(["--option", "DPkg::Lock::Timeout=300", "--quiet"]).args(args);
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    // Started nowhere: SysV's runlevel 1 starts no servers, and an offline systemctl starts nothing.
+    command.env("RUNLEVEL", "1").env("SYSTEMD_OFFLINE", "1");
+    cargo::run(command)
+}
+
+/// Keeps the installed services from starting at the next boot, where systemd would.
+fn disable_services(installed: &[Needed]) {
+    if !Path::new("/run/systemd/system").exists() {
+        return;
+    }
+    for service in installed.iter().filter_map(|needed| needed.service) {
+        let mut command = Command::new("systemctl");
+        if let Err(why) = cargo::run({
+            command.args(["disable", "--now", service]);
+            command
+        }) {
+            eprintln!("xtask: {service} may start at the next boot: {why}");
+        }
+    }
+}
+
+fn is_root() -> bool {
+    // Without a dependency: /proc/self belongs to the effective user.
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_installed() {
+        let missing = missing(TEST, |binary| !["etcd", "etcdctl"].contains(&binary));
+        assert_eq!(packages(&missing), ["etcd-client", "etcd-server"]);
+        assert_eq!(binaries(&missing), "etcd, etcdctl are");
+    }
+
+    #[test]
+    fn the_test_servers_crate_starts_nothing_that_is_not_installed_for_tests() {
+        for (binary, package) in waypost_servers::PACKAGES {
+            let known = TEST.iter().any(|needed| needed.binary == *binary && needed.package == *package);
+            assert!(known, "{binary} of {package} is not in the table of packages");
+        }
+    }
+}
