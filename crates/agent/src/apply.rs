@@ -1,0 +1,119 @@
+//! Brings one destination to what its template makes of a view: render, compare, stage, check, swap.
+//!
+//! The ledger is told before the swap, so that a reload is owed from the moment the file can be new. Files
+//! are written on a thread that may block, so that a slow disk does not keep the registry waiting.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use waypost_backend::View;
+use waypost_template::Reads;
+
+use crate::command;
+use crate::engine::{Applied, Change, Done};
+use crate::ledger::{Hash, Known};
+use crate::names::count;
+use crate::place::{Current, Staged};
+use crate::source::Source;
+use crate::{Failure, Ledger, Resource, Step};
+
+/// A resource with what applying it needs.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) source: Source,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+/// New content that waits for its check.
+struct Prepared {
+    content: Hash,
+    /// None if the destination is as wanted.
+    staged: Option<Staged>,
+}
+
+impl Work {
+    pub(crate) fn new(resource: Arc<Resource>, ledger: Arc<Ledger>) -> Arc<Work> {
+        Arc::new(Work { resource, source: Source::default(), ledger })
+    }
+
+    /// Applies the resource to `view`.
+    pub(crate) async fn apply(self: Arc<Work>, view: View) -> Applied {
+        let started = Instant::now();
+        let mut reads = None;
+        let result = self.steps(view, &mut reads).await;
+        Applied { result, reads, took: started.elapsed() }
+    }
+
+    async fn steps(self: Arc<Work>, view: View, reads: &mut Option<Reads>) -> Result<Done, Failure> {
+        let Some(check) = &self.resource.check else {
+            let work = Arc::clone(&self);
+            let (result, looked_at) = blocking(move || {
+                let (prepared, reads) = work.prepare(&view);
+                (prepared.and_then(|prepared| work.finish(prepared, &view)), reads)
+            })
+            .await?;
+            *reads = looked_at;
+            return result;
+        };
+        let (work, seen) = (Arc::clone(&self), view.clone());
+        let (prepared, looked_at) = blocking(move || work.prepare(&seen)).await?;
+        *reads = looked_at;
+        let prepared = prepared?;
+        if prepared.staged.is_some() {
+            let line = command::line(check, &self.resource, Step::Check)?;
+            command::run(&line, check.timeout, Step::Check).await?;
+        }
+        blocking(move || self.finish(prepared, &view)).await?
+    }
+
+    /// Renders; stages the result if the destination is to change.
+    fn prepare(&self, view: &View) -> (Result<Prepared, Failure>, Option<Reads>) {
+        match self.source.render(&self.resource, view) {
+            Ok(rendered) => (self.stage(&rendered.bytes), Some(rendered.reads)),
+            Err((failure, reads)) => (Err(failure), reads),
+        }
+    }
+
+    fn stage(&self, bytes: &[u8]) -> Result<Prepared, Failure> {
+        let content = Hash::of(bytes);
+        let current = Current::read(&self.resource)?;
+        let is_wanted = current.as_ref().is_some_and(|current| current.is(bytes, self.resource.attributes));
+        let staged = match is_wanted {
+            true => None,
+            false => Some(Staged::write(&self.resource, bytes, current.as_ref())?),
+        };
+        Ok(Prepared { content, staged })
+    }
+
+    fn finish(&self, prepared: Prepared, view: &View) -> Result<Done, Failure> {
+        let Prepared { content, staged } = prepared;
+        let destination = &self.resource.destination;
+        let Some(staged) = staged else {
+            let reload_owed = self.ledger.is_reload_owed(destination, content);
+            return Ok(Done { content, change: Change::None { reload_owed } });
+        };
+        let before = self.ledger.known(destination);
+        let (running, keys) = before.map_or((None, 0), |known| (known.running, known.keys));
+        let known = Known { written: content, running, position: view.position(), keys };
+        let told = self.ledger.writing(destination, known);
+        told.map_err(|error| Failure::new(Step::Swap, format!("cannot write to the ledger: {error}")))?;
+        let in_place = staged.swap(&self.resource)?;
+        Ok(Done { content, change: Change::Swapped { in_place } })
+    }
+
+    /// Tells the ledger that `content`, rendered from `view`, is what runs.
+    pub(crate) fn is_running(&self, content: Hash, view: &View) {
+        let keys = count(view, &self.resource);
+        let known = Known { written: content, running: Some(content), position: view.position(), keys };
+        if let Err(error) = self.ledger.running(&self.resource.destination, known) {
+            let resource = &self.resource.name;
+            tracing::warn!(resource, %error, "cannot write to the ledger; a restart may reload once more");
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::new(Step::Render, format!("an internal error, please report it: {error}")))
+}

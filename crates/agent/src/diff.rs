@@ -1,0 +1,88 @@
+//! What an apply would change, without changing it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use similar::{ChangeTag, TextDiff};
+use waypost_backend::View;
+
+use crate::place::Current;
+use crate::source::Source;
+use crate::{Failure, Resource};
+
+/// How many unchanged lines stand around a change.
+const CONTEXT: usize = 3;
+
+/// What would become of one destination.
+#[derive(Debug, Clone)]
+pub struct Difference {
+    /// The destination.
+    pub destination: PathBuf,
+    old: Option<String>,
+    new: String,
+}
+
+impl Difference {
+    /// True if the content is as it would be.
+    pub fn is_empty(&self) -> bool {
+        self.old.as_ref() == Some(&self.new)
+    }
+
+    /// The unified diff; `coloured` with terminal colours.
+    pub fn unified(&self, coloured: bool) -> impl fmt::Display {
+        Unified { difference: self.clone(), coloured }
+    }
+}
+
+struct Unified {
+    difference: Difference,
+    coloured: bool,
+}
+
+impl fmt::Display for Unified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Difference { destination, old, new } = &self.difference;
+        let old_name = if old.is_some() { destination.display().to_string() } else { "/dev/null".into() };
+        let diff = TextDiff::from_lines(old.as_deref().unwrap_or_default(), new);
+        self.line(f, "1", &format!("--- {old_name}\n"))?;
+        self.line(f, "1", &format!("+++ {}\n", destination.display()))?;
+        for hunk in diff.unified_diff().context_radius(CONTEXT).iter_hunks() {
+            self.line(f, "36", &format!("{}\n", hunk.header()))?;
+            for change in hunk.iter_changes() {
+                let (sign, colour) = match change.tag() {
+                    ChangeTag::Equal => (' ', ""),
+                    ChangeTag::Delete => ('-', "31"),
+                    ChangeTag::Insert => ('+', "32"),
+                };
+                let end = if change.missing_newline() { "\n\\ No newline at end of file\n" } else { "" };
+                self.line(f, colour, &format!("{sign}{}{end}", change.value()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Unified {
+    fn line(&self, f: &mut fmt::Formatter<'_>, colour: &str, line: &str) -> fmt::Result {
+        match self.coloured && !colour.is_empty() {
+            true => writeln!(f, "\x1b[{colour}m{}\x1b[0m", line.trim_end_matches('\n')),
+            false => f.write_str(line),
+        }
+    }
+}
+
+/// Renders `resource` from `view` and compares the result with its destination; nothing is written.
+///
+/// # Errors
+///
+/// The [`Failure`] that an apply would have, up to the comparison.
+pub fn preview(resource: &Resource, view: &View) -> Result<Difference, Failure> {
+    let rendered = Source::default().render(resource, view).map_err(|(failure, _)| failure)?;
+    let current = Current::read(resource)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Difference {
+        destination: resource.destination.clone(),
+        old: current.map(|current| text(&current.bytes)),
+        new: text(&rendered.bytes),
+    })
+}

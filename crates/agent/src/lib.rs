@@ -1,0 +1,28 @@
+//! Keeps files and the processes that read them in step with a registry.
+//!
+//! One way, one owner at each step: a [`View`](waypost_backend::View) and the keys that changed come in;
+//! `engine.rs` decides which resources are rendered, held, retried and reloaded; `apply.rs` renders and
+//! puts a file in place; `command.rs` runs checks and reloads; `ledger.rs` remembers what is owed over a
+//! restart. [`run`] goes on until it is told to stop, [`once`] makes one pass.
+
+mod apply;
+mod command;
+mod diff;
+mod engine;
+mod guard;
+mod ledger;
+mod names;
+mod once;
+mod place;
+mod report;
+mod resource;
+mod run;
+mod source;
+
+pub use command::Timeout;
+pub use diff::{Difference, preview};
+pub use ledger::{Ledger, LedgerError};
+pub use once::{Outcome, once};
+pub use report::{Failure, Log, Observer, Report, Step};
+pub use resource::{Attributes, Command, Resource};
+pub use run::{Settings, run};

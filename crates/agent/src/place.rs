@@ -1,0 +1,216 @@
+//! Staging and swapping: puts bytes in the place of a destination.
+//!
+//! After a crash the destination is the old file or the new one, never a mix: the stage file is in the
+//! destination's directory (rename(2) is atomic only within one file system), and is fsynced before the
+//! swap, the directory after it. Nothing here touches the destination before the swap.
+//!
+//! A destination that cannot be renamed over, because it is a mount point of its own (a file that is
+//! bind-mounted into a container), is written in place; readers may then see a short file for a moment.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Gid, Uid};
+
+use crate::{Attributes, Failure, Resource, Step};
+
+/// Permissions of a file that is new, as confd gives them.
+const DEFAULT_MODE: u32 = 0o644;
+
+/// A destination as it is.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) bytes: Vec<u8>,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+}
+
+impl Current {
+    /// Reads the destination of `resource`; none if there is no such file.
+    pub(crate) fn read(resource: &Resource) -> Result<Option<Current>, Failure> {
+        let path = &resource.destination;
+        let failed = |error| Failure::io(Step::Compare, "cannot read", path, error);
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(failed(ErrorKind::IsADirectory.into()));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        let mode = metadata.mode() & 0o7777;
+        Ok(Some(Current { bytes, mode, uid: metadata.uid(), gid: metadata.gid() }))
+    }
+
+    /// True if the file holds `bytes` and is as `wanted` says.
+    pub(crate) fn is(&self, bytes: &[u8], wanted: Attributes) -> bool {
+        let as_wanted = |wanted: Option<u32>, is: u32| wanted.is_none_or(|wanted| wanted == is);
+        self.bytes == bytes
+            && as_wanted(wanted.mode, self.mode)
+            && as_wanted(wanted.uid, self.uid)
+            && as_wanted(wanted.gid, self.gid)
+    }
+}
+
+/// New content beside its destination. Dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    path: PathBuf,
+    is_swapped: bool,
+}
+
+impl Staged {
+    /// Writes `bytes` beside the destination of `resource`, with the owner and permissions that it is to have.
+    pub(crate) fn write(
+        resource: &Resource,
+        bytes: &[u8],
+        current: Option<&Current>,
+    ) -> Result<Staged, Failure> {
+        let path = resource.stage();
+        let failed = |error| Failure::io(Step::Stage, "cannot write", &path, error);
+        // A run that was killed leaves its stage file; creating it anew keeps others' links out.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let mut file = created.map_err(failed)?;
+        let staged = Staged { path: path.clone(), is_swapped: false };
+        file.write_all(bytes).map_err(failed)?;
+        set_attributes(&file, resource.attributes, current).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        Ok(staged)
+    }
+
+    /// Swaps the content in. True if it had to be written in place.
+    pub(crate) fn swap(mut self, resource: &Resource) -> Result<bool, Failure> {
+        let destination = &resource.destination;
+        let failed = |error| Failure::io(Step::Swap, "cannot replace", destination, error);
+        let is_in_place = match fs::rename(&self.path, destination) {
+            Ok(()) => {
+                self.is_swapped = true;
+                false
+            }
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                self.copy_into(destination).map_err(failed)?;
+                true
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let directory = File::open(resource.directory()).map_err(failed)?;
+        directory.sync_all().map_err(failed)?;
+        Ok(is_in_place)
+    }
+
+    fn copy_into(&self, destination: &Path) -> io::Result<()> {
+        let bytes = fs::read(&self.path)?;
+        let mut file = OpenOptions::new().write(true).truncate(true).open(destination)?;
+        file.write_all(&bytes)?;
+        let staged = fs::metadata(&self.path)?;
+        file.set_permissions(staged.permissions())?;
+        file.sync_all()
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.is_swapped {
+            // What cannot be removed is removed before the next one is written.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn set_attributes(file: &File, wanted: Attributes, current: Option<&Current>) -> io::Result<()> {
+    let is = file.metadata()?;
+    let uid = wanted.uid.or(current.map(|current| current.uid)).filter(|uid| *uid != is.uid());
+    let gid = wanted.gid.or(current.map(|current| current.gid)).filter(|gid| *gid != is.gid());
+    if uid.is_some() || gid.is_some() {
+        let changed = rustix::fs::fchown(file.as_fd(), uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+        // Only root gives files away. An owner that nobody asked for is not worth a failure.
+        if wanted.uid.is_some() || wanted.gid.is_some() {
+            changed?;
+        }
+    }
+    let mode = wanted.mode.or(current.map(|current| current.mode)).unwrap_or(DEFAULT_MODE);
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::tests::resource;
+
+    fn put(resource: &Resource, bytes: &[u8]) -> bool {
+        let current = Current::read(resource).unwrap();
+        Staged::write(resource, bytes, current.as_ref()).unwrap().swap(resource).unwrap()
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        fs::read_dir(directory).unwrap().map(name).collect()
+    }
+
+    #[test]
+    fn a_swap_leaves_the_new_content_and_no_other_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let resource = resource(directory.path());
+        assert!(!put(&resource, b"new"));
+        assert_eq!(fs::read(&resource.destination).unwrap(), b"new");
+        assert_eq!(names(directory.path()), ["web.conf"]);
+    }
+
+    #[test]
+    fn a_stage_that_is_given_up_is_removed_and_the_destination_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let resource = resource(directory.path());
+        put(&resource, b"old");
+        drop(Staged::write(&resource, b"new", None).unwrap());
+        assert_eq!(fs::read(&resource.destination).unwrap(), b"old");
+        assert_eq!(names(directory.path()), ["web.conf"]);
+    }
+
+    #[test]
+    fn a_link_where_the_stage_goes_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let resource = resource(directory.path());
+        let victim = directory.path().join("victim");
+        fs::write(&victim, b"safe").unwrap();
+        std::os::unix::fs::symlink(&victim, resource.stage()).unwrap();
+        put(&resource, b"new");
+        assert_eq!(fs::read(&victim).unwrap(), b"safe");
+        assert_eq!(fs::read(&resource.destination).unwrap(), b"new");
+    }
+
+    #[test]
+    fn permissions_are_as_wanted_or_as_the_file_had_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut resource = resource(directory.path());
+        let mode = |resource: &Resource| fs::metadata(&resource.destination).unwrap().mode() & 0o7777;
+        put(&resource, b"1");
+        assert_eq!(mode(&resource), 0o644);
+        fs::set_permissions(&resource.destination, fs::Permissions::from_mode(0o640)).unwrap();
+        put(&resource, b"2");
+        assert_eq!(mode(&resource), 0o640);
+        resource.attributes.mode = Some(0o600);
+        let current = Current::read(&resource).unwrap().unwrap();
+        assert!(!current.is(b"2", resource.attributes) && current.is(b"2", Attributes::default()));
+        put(&resource, b"2");
+        assert_eq!(mode(&resource), 0o600);
+    }
+
+    #[test]
+    fn a_directory_that_is_missing_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let resource = resource(&directory.path().join("none"));
+        let failure = Staged::write(&resource, b"new", None).unwrap_err();
+        assert!(failure.message.contains("none/.web.conf.waypost: No such file or directory"), "{failure}");
+    }
+}

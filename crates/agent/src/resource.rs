@@ -1,0 +1,95 @@
+//! What is to be kept up to date.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use waypost_model::Prefix;
+
+/// A template, where its output goes, and what has to be told of it. confd's template resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// What messages call it: the name of its file in `conf.d`.
+    pub name: String,
+    /// The template's file.
+    pub template: PathBuf,
+    /// The directory that `include` reads from.
+    pub templates: PathBuf,
+    /// The file that is kept up to date.
+    pub destination: PathBuf,
+    /// What is taken off the front of keys before the template sees them: empty, or an absolute path.
+    pub prefix: String,
+    /// The keys that the template may see, with the prefix.
+    pub keys: Vec<Prefix>,
+    /// Owner and permissions.
+    pub attributes: Attributes,
+    /// What must accept the staged file, which it finds as `{{.src}}`.
+    pub check: Option<Command>,
+    /// What makes the process that reads the file read it again.
+    pub reload: Option<Command>,
+}
+
+/// Owner and permissions of a destination; what is not given is as the file had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attributes {
+    /// Permission bits; 0644 for a file that is new.
+    pub mode: Option<u32>,
+    /// The owner's user id; the agent's own for a file that is new.
+    pub uid: Option<u32>,
+    /// The group's id; likewise.
+    pub gid: Option<u32>,
+}
+
+/// A line for `/bin/sh -c`, in which `{{.src}}` stands for the staged file and `{{.dest}}` for the
+/// destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The line, as a template.
+    pub line: String,
+    /// How long it may run before it is killed with all it started.
+    pub timeout: Duration,
+}
+
+impl Resource {
+    /// The directory of the destination.
+    pub(crate) fn directory(&self) -> &Path {
+        match self.destination.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        }
+    }
+
+    /// Where the new content lies until it is swapped in: a hidden sibling, so that the rename stays within
+    /// one file system and `include conf.d/*` does not find it.
+    pub(crate) fn stage(&self) -> PathBuf {
+        let name = self.destination.file_name().unwrap_or_default().to_string_lossy();
+        self.directory().join(format!(".{name}.waypost"))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A resource that writes `web.conf` in `directory` from `web.tmpl` beside it, and sees `/web`.
+    pub(crate) fn resource(directory: &Path) -> Resource {
+        Resource {
+            name: "web.toml".into(),
+            template: directory.join("web.tmpl"),
+            templates: directory.to_owned(),
+            destination: directory.join("web.conf"),
+            prefix: String::new(),
+            keys: vec![Prefix::new("/web")],
+            attributes: Attributes::default(),
+            check: None,
+            reload: None,
+        }
+    }
+
+    #[test]
+    fn the_stage_is_a_hidden_sibling() {
+        let mut resource = resource(Path::new("/etc/nginx"));
+        assert_eq!(resource.stage(), Path::new("/etc/nginx/.web.conf.waypost"));
+        resource.destination = "web.conf".into();
+        assert_eq!(resource.stage(), Path::new("./.web.conf.waypost"));
+    }
+}

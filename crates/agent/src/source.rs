@@ -1,0 +1,78 @@
+//! A resource's template: parsed once, and again when its file has changed; rendered from a view.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use waypost_backend::View;
+use waypost_template::{Context, Files, Limits, Os, Reads, Rendered, Template};
+
+use crate::names::Keyspace;
+use crate::{Failure, Resource, Step};
+
+/// What tells one state of a file from another.
+type Stamp = (u64, u64, i64, i64, u64);
+
+/// The parsed template of one resource.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    parsed: Mutex<Option<(Stamp, Arc<Template>)>>,
+}
+
+impl Source {
+    /// The template as its file has it now.
+    fn load(&self, resource: &Resource) -> Result<Arc<Template>, Failure> {
+        let path = &resource.template;
+        let failed = |error| Failure::io(Step::Template, "cannot read", path, error);
+        let stamp = stamp(&fs::metadata(path).map_err(failed)?);
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, template)) = parsed.as_ref().filter(|(known, _)| *known == stamp) {
+            return Ok(Arc::clone(template));
+        }
+        let bytes = fs::read(path).map_err(failed)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let template = Template::parse(&name, &bytes).map_err(|error| of_template(Step::Template, &error))?;
+        let template = Arc::new(template);
+        *parsed = Some((stamp, Arc::clone(&template)));
+        Ok(template)
+    }
+
+    /// Renders it from the keys of `view` that `resource` may see. A render that failed tells what it had
+    /// looked at, too.
+    pub(crate) fn render(&self, resource: &Resource, view: &View) -> Result<Rendered, Unrendered> {
+        let template = self.load(resource).map_err(|failure| (failure, None))?;
+        let names = Keyspace::new(view, resource);
+        let files = Directory(resource.templates.clone());
+        let context = Context { names: &names, files: &files, world: &Os, limits: Limits::default() };
+        let failed =
+            |error: waypost_template::Error| (of_template(Step::Render, &error), Some(error.reads().clone()));
+        template.render(&context).map_err(failed)
+    }
+}
+
+/// Why there is no output, and what had been looked at if it came to that.
+pub(crate) type Unrendered = (Failure, Option<Reads>);
+
+/// The failure for a template's error.
+fn of_template(step: Step, error: &waypost_template::Error) -> Failure {
+    let snippet = error.snippet();
+    // Its first line is the message again.
+    let (_, source) = snippet.split_once('\n').unwrap_or_default();
+    Failure::new(step, error.to_string()).with_detail(source.trim_end())
+}
+
+fn stamp(metadata: &fs::Metadata) -> Stamp {
+    (metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec(), metadata.dev())
+}
+
+/// The directory that `include` reads from.
+#[derive(Debug)]
+struct Directory(PathBuf);
+
+impl Files for Directory {
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.0.join(path))
+    }
+}
