@@ -49,7 +49,8 @@ fn document() -> Outcome<()> {
 
 /// Runs the tests, and counts them as they are reported.
 fn tests(workspace: &Workspace, filters: &[String]) -> Outcome<Totals> {
-    let mut cargo = command(["test", "--workspace", "--all-features", "--"]);
+    // All failures at once: a run is long, and the next one would show only the next failure.
+    let mut cargo = command(["test", "--workspace", "--all-features", "--no-fail-fast", "--"]);
     cargo.args(filters);
     cargo.env(REQUIRE_SERVERS.0, REQUIRE_SERVERS.1).env("WAYPOST_BIN", workspace.released("waypost"));
     let typed = typed(&cargo);

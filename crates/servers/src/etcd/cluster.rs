@@ -32,9 +32,14 @@ impl EtcdCluster {
         EtcdCluster::start_with(Etcd::options())
     }
 
-    /// As [`EtcdCluster::start`], each member with `options`.
+    /// As [`EtcdCluster::start`], each member with `options`, which must be without TLS.
+    ///
+    /// # Panics
+    ///
+    /// As [`EtcdCluster::start`], or when `options` ask for TLS.
     #[track_caller]
     pub fn start_with(options: EtcdOptions) -> EtcdCluster {
+        assert!(!options.tls, "a cluster with TLS would need one authority for its members, and has none");
         let mut last = String::new();
         for _ in 0..ATTEMPTS {
             match try_start(&options) {
