@@ -5,7 +5,7 @@
 //! - [`Mirror`] keeps the only copy of a backend's keys: it reads, watches, re-reads when its position
 //!   is lost, and hands out immutable views without a lock.
 //! - [`Backoff`] spaces retries; [`Poll`] makes a backend of a store that cannot be watched.
-//! - The stores: [`env`], [`file`], and [`etcd`] behind the feature of that name.
+//! - The stores: [`mod@env`]; `file` and `etcd` behind the features of these names.
 
 mod backoff;
 mod contract;
@@ -13,6 +13,7 @@ pub mod env;
 mod error;
 #[cfg(feature = "etcd")]
 pub mod etcd;
+#[cfg(feature = "file")]
 pub mod file;
 mod follow;
 mod mirror;

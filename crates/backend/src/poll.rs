@@ -19,9 +19,15 @@ pub trait Readable: fmt::Debug + Send + Sync + 'static {
     /// Reads everything under `prefixes`, as [`Backend::snapshot`] does.
     fn read<'a>(&'a self, prefixes: &'a [Prefix]) -> BoxFuture<'a, Result<BTreeMap<Key, Entry>>>;
 
-    /// Ends when the store may have changed; at the latest after `pause`. Without a way to know, it just
-    /// waits.
-    fn hint(&self, pause: Duration) -> BoxFuture<'_, ()> {
+    /// How much has been noticed of changes so far. It is taken before a read, so that [`hint`](Self::hint)
+    /// can tell what the read may have missed.
+    fn mark(&self) -> u64 {
+        0
+    }
+
+    /// Ends once something was noticed after `since`, a mark; at the latest after `pause`. Without a way to
+    /// notice anything, it just waits.
+    fn hint(&self, _since: u64, pause: Duration) -> BoxFuture<'_, ()> {
         tokio::time::sleep(pause).boxed()
     }
 }
@@ -37,9 +43,11 @@ pub struct Poll<S> {
     last: Mutex<Seen>,
 }
 
-/// What a snapshot gave.
+/// What was read last.
 #[derive(Debug, Clone)]
 struct Seen {
+    /// The store's mark before the read.
+    mark: u64,
     position: Position,
     prefixes: Vec<Prefix>,
     entries: BTreeMap<Key, Entry>,
@@ -48,8 +56,8 @@ struct Seen {
 impl<S: Readable> Poll<S> {
     /// Reads `store` at least every `pause`.
     pub fn new(store: S, pause: Duration) -> Poll<S> {
-        let position = Position::new(StoreId(fastrand::u64(1..)), 0);
-        let last = Mutex::new(Seen { position, prefixes: Vec::new(), entries: BTreeMap::new() });
+        let position = Position::new(StoreId::Drawn(fastrand::u64(1..)), 0);
+        let last = Mutex::new(Seen { mark: 0, position, prefixes: Vec::new(), entries: BTreeMap::new() });
         Poll { store: Arc::new(store), pause, last }
     }
 
@@ -61,12 +69,13 @@ impl<S: Readable> Poll<S> {
 impl<S: Readable> Backend for Poll<S> {
     fn snapshot<'a>(&'a self, prefixes: &'a [Prefix]) -> BoxFuture<'a, Result<Snapshot>> {
         async move {
+            let mark = self.store.mark();
             let entries = self.store.read(prefixes).await?;
             let mut last = self.last();
             let store = last.position.store;
             // Room for the changes that a watch counts, so that no two states share a number.
             let position = Position::new(store, (last.position.revision >> 32).wrapping_add(1) << 32);
-            *last = Seen { position, prefixes: prefixes.to_vec(), entries: entries.clone() };
+            *last = Seen { mark, position, prefixes: prefixes.to_vec(), entries: entries.clone() };
             Ok(Snapshot { position, exactness: Exactness::Fuzzy, entries })
         }
         .boxed()
@@ -99,7 +108,8 @@ struct Poller<S> {
 impl<S: Readable> Poller<S> {
     async fn next(&mut self) -> Result<Batch> {
         loop {
-            self.store.hint(self.pause).await;
+            self.store.hint(self.seen.mark, self.pause).await;
+            self.seen.mark = self.store.mark();
             let now = self.store.read(&self.seen.prefixes).await?;
             let changes = changes_between(&self.seen.entries, &now);
             self.seen.entries = now;
