@@ -131,7 +131,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn at(revision: u64) -> Position {
-        Position::new(StoreId(1), revision)
+        Position::new(StoreId::Lasting(1), revision)
     }
 
     fn batch(revision: u64, changes: impl Into<Vec<Change>>) -> Batch {

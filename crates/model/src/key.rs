@@ -145,6 +145,12 @@ impl Prefix {
         self.contains_str(other.as_str())
     }
 
+    /// True if every key that starts with `text` is the path or below it: `/app` covers `/app/`, not `/ap`
+    /// and not `/app`, with which `/apple` starts too.
+    pub fn covers_text(&self, text: &str) -> bool {
+        text.strip_prefix(&*self.0).is_some_and(|rest| self.0.is_empty() || rest.starts_with('/'))
+    }
+
     /// Drops the prefixes that others of the list cover, and sorts the rest: what a store has to be
     /// asked for, each key once.
     pub fn minimal(prefixes: impl IntoIterator<Item = Prefix>) -> Vec<Prefix> {

@@ -2,13 +2,19 @@
 
 use std::fmt;
 
-/// Which store a position belongs to: etcd's cluster id, or an identity drawn at the start of a polled store.
+/// Which store a position belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct StoreId(pub u64);
+pub enum StoreId {
+    /// The store's own identity, the same at every start: etcd's cluster id.
+    Lasting(u64),
+    /// Drawn at the start of this process, for a store that has none: it says nothing about earlier runs.
+    Drawn(u64),
+}
 
 impl fmt::Display for StoreId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
+        let (StoreId::Lasting(id) | StoreId::Drawn(id)) = self;
+        write!(f, "{id:x}")
     }
 }
 
@@ -29,7 +35,7 @@ impl Position {
 
     /// The only position of a store that cannot change, such as an environment.
     pub fn fixed() -> Position {
-        Position { store: StoreId(0), revision: 0 }
+        Position { store: StoreId::Drawn(0), revision: 0 }
     }
 
     /// True if both are of one store and this one is earlier.

@@ -135,7 +135,7 @@ pub(super) fn readable(key: Vec<u8>) -> Option<Key> {
 
 pub(super) fn position_of(header: Option<&ResponseHeader>) -> Result<Position> {
     let header = header.ok_or_else(|| invalid("read", "an answer", "it has no header"))?;
-    Ok(Position::new(StoreId(header.cluster_id()), unsigned(header.revision())))
+    Ok(Position::new(StoreId::Lasting(header.cluster_id()), unsigned(header.revision())))
 }
 
 /// etcd's revisions are signed on the wire and never negative.

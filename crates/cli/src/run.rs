@@ -1,0 +1,127 @@
+//! `waypost run`: keeps files up to date until told to stop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future;
+use tokio::signal::unix::{SignalKind, signal};
+use waypost_agent::{Ledger, Log, Settings};
+
+use crate::configuration::Configuration;
+use crate::store::duration;
+use crate::{Failed, store};
+
+/// What to keep up to date, and where the agent keeps its own state.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct Files {
+    /// The directory with conf.d/ and templates/
+    #[arg(long, value_name = "DIR", default_value = "/etc/waypost", env = "WAYPOST_CONFDIR")]
+    confdir: PathBuf,
+    /// Put before the prefix and the keys of every resource
+    #[arg(long, default_value = "", hide_default_value = true, env = "WAYPOST_PREFIX")]
+    prefix: String,
+    /// Where to remember what was written and what is running [default: /var/lib/waypost for root,
+    /// else $XDG_STATE_HOME/waypost]
+    #[arg(long, value_name = "DIR", env = "WAYPOST_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+impl Files {
+    /// Reads all resources.
+    pub(crate) fn configuration(&self) -> Result<Configuration, Failed> {
+        Ok(Configuration::load(&self.confdir, &self.prefix)?)
+    }
+
+    pub(crate) fn ledger(&self) -> Result<Arc<Ledger>, Failed> {
+        let directory = match &self.state_dir {
+            Some(directory) => directory.clone(),
+            None => default_state_dir()?,
+        };
+        Ok(Arc::new(Ledger::open(&directory)?))
+    }
+}
+
+fn default_state_dir() -> Result<PathBuf, Failed> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok("/var/lib/waypost".into());
+    }
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = from("XDG_STATE_HOME").or_else(|| Some(from("HOME")?.join(".local/state")));
+    Ok(state
+        .ok_or("give the state directory with --state-dir: neither XDG_STATE_HOME nor HOME is set")?
+        .join("waypost"))
+}
+
+/// Keep files up to date.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    store: store::Arguments,
+    #[command(flatten)]
+    pace: Pace,
+}
+
+/// How the agent waits.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Pace")]
+pub(crate) struct Pace {
+    /// How often everything is read and every file looked at, whatever the watch says
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
+    interval: Duration,
+    /// How often the registry is asked whether the watch missed something
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    audit_interval: Duration,
+    /// How long a registry that went back, or is another one, is given to be complete again
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    settle: Duration,
+    /// The longest pause before something that failed is tried again
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    retry_max: Duration,
+    /// How long what is under way may take on SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    shutdown_timeout: Duration,
+}
+
+impl Pace {
+    pub(crate) fn settings(&self) -> Settings {
+        let mut settings = Settings {
+            settle: self.settle,
+            refresh_every: self.interval,
+            stop_within: self.shutdown_timeout,
+            ..Settings::default()
+        };
+        settings.retry = (settings.retry.0.min(self.retry_max), self.retry_max);
+        settings.mirror.retry.1 = settings.mirror.retry.1.min(self.retry_max);
+        settings.mirror.reread_every = self.interval;
+        settings.mirror.audit_every = self.audit_interval;
+        settings
+    }
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
+    let resources = arguments.files.configuration()?.resources;
+    let store = arguments.store.open()?;
+    let ledger = arguments.files.ledger()?;
+    let stop = stopped()?;
+    tracing::info!(resources = resources.len(), "keeping files up to date");
+    waypost_agent::run(resources, store.backend, ledger, arguments.pace.settings(), Arc::new(Log), stop)
+        .await
+        .map_err(|failure| failure.to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends on SIGTERM or SIGINT.
+fn stopped() -> Result<impl Future<Output = ()>, Failed> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        future::select(Box::pin(terminate.recv()), Box::pin(interrupt.recv())).await;
+        tracing::info!("told to stop; finishing what is under way");
+    })
+}

@@ -1,0 +1,210 @@
+//! Which store, and how it is reached: the flags that all commands share.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use waypost_backend::etcd::{self, Etcd, Tls};
+use waypost_backend::{Backend, Error, ErrorKind, Registry, env, file};
+use waypost_model::Endpoint;
+
+use crate::{Failed, gateway};
+
+const DEFAULT_PORT: u16 = 2379;
+
+/// The registry.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Registry")]
+pub(crate) struct Arguments {
+    /// Where the keys are
+    #[arg(long, value_enum, default_value_t = Kind::Etcd, env = "WAYPOST_BACKEND")]
+    backend: Kind,
+    /// An etcd to ask: URL, HOST:PORT, or `gateway` for the default gateway (from inside a container: its
+    /// host); may be repeated [default: 127.0.0.1:2379]
+    #[arg(long, value_name = "NODE", value_delimiter = ',', env = "ETCD_ENDPOINT")]
+    node: Vec<String>,
+    /// A YAML, JSON or TOML file, or a directory of such; may be repeated
+    #[arg(long, value_name = "PATH")]
+    file: Vec<PathBuf>,
+    /// Which files of a directory count
+    #[arg(long, value_name = "GLOB", default_value = "*")]
+    filter: String,
+    /// The user to log in as
+    #[arg(long, env = "WAYPOST_USERNAME")]
+    username: Option<String>,
+    /// The file with the user's password; without it the variable WAYPOST_PASSWORD
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// The authorities that may have signed the server's certificate (PEM) [default: the system's]
+    #[arg(long, value_name = "FILE", env = "WAYPOST_CLIENT_CAKEYS")]
+    client_ca_keys: Option<PathBuf>,
+    /// The certificate to show (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_key", env = "WAYPOST_CLIENT_CERT")]
+    client_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_cert", env = "WAYPOST_CLIENT_KEY")]
+    client_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// etcd's v3 API
+    #[value(alias = "etcdv3")]
+    Etcd,
+    /// The variables of the environment
+    Env,
+    /// Files
+    File,
+}
+
+/// An open store.
+pub(crate) struct Store {
+    pub(crate) backend: Arc<dyn Backend>,
+    registry: Option<Arc<dyn Registry>>,
+    /// Where it is reached; empty for one on this host.
+    pub(crate) endpoints: Vec<Endpoint>,
+    name: &'static str,
+}
+
+impl Store {
+    /// Its writing side.
+    pub(crate) fn registry(&self) -> Result<Arc<dyn Registry>, Failed> {
+        let unsupported = || Error::new(ErrorKind::Unsupported, self.name, "write", "a key");
+        self.registry.clone().ok_or_else(|| unsupported().into())
+    }
+}
+
+impl Arguments {
+    /// Opens the store that the flags name.
+    pub(crate) fn open(&self) -> Result<Store, Failed> {
+        match self.backend {
+            // A file says by itself what it is.
+            Kind::Etcd if !self.file.is_empty() && self.node.is_empty() => self.open_file(),
+            Kind::Etcd => self.open_etcd(),
+            Kind::Env => {
+                let backend = Arc::new(env::Env::new(std::env::vars_os().filter_map(text)));
+                Ok(Store { backend, registry: None, endpoints: Vec::new(), name: "env" })
+            }
+            Kind::File => self.open_file(),
+        }
+    }
+
+    fn open_file(&self) -> Result<Store, Failed> {
+        if self.file.is_empty() {
+            return Err("the file backend needs at least one --file".into());
+        }
+        let mut settings = file::Settings::new(self.file.iter().cloned());
+        settings.filter.clone_from(&self.filter);
+        let backend = Arc::new(file::open(settings)?);
+        Ok(Store { backend, registry: None, endpoints: Vec::new(), name: "file" })
+    }
+
+    fn open_etcd(&self) -> Result<Store, Failed> {
+        let is_tls = self.client_ca_keys.is_some() || self.client_cert.is_some();
+        let default = [format!("127.0.0.1:{DEFAULT_PORT}")];
+        let nodes = if self.node.is_empty() { &default[..] } else { &self.node };
+        let nodes = nodes.iter().map(|node| parse_node(node, is_tls)).collect::<Result<Vec<_>, _>>()?;
+        let mut settings = etcd::Settings::new(nodes.iter().map(|node| node.url.clone()));
+        settings.user = self.user()?;
+        settings.tls = self.tls()?;
+        let etcd = Etcd::new(settings)?;
+        Ok(Store {
+            backend: Arc::new(etcd.clone()),
+            registry: Some(Arc::new(etcd)),
+            endpoints: nodes.into_iter().map(|node| node.endpoint).collect(),
+            name: "etcd",
+        })
+    }
+
+    fn user(&self) -> Result<Option<(String, String)>, Failed> {
+        let Some(name) = &self.username else { return Ok(None) };
+        let password = match &self.password_file {
+            Some(path) => String::from_utf8(read(path)?)?.trim_end_matches(['\r', '\n']).to_owned(),
+            None => std::env::var("WAYPOST_PASSWORD")
+                .map_err(|_| "--username needs --password-file, or the variable WAYPOST_PASSWORD")?,
+        };
+        Ok(Some((name.clone(), password)))
+    }
+
+    fn tls(&self) -> Result<Tls, Failed> {
+        let authority = self.client_ca_keys.as_deref().map(read).transpose()?;
+        let identity = match (&self.client_cert, &self.client_key) {
+            (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+            _ => None,
+        };
+        Ok(Tls { authority, identity })
+    }
+}
+
+/// A variable that is text; others cannot be keys.
+fn text((name, value): (impl AsRef<OsStr>, impl AsRef<OsStr>)) -> Option<(String, String)> {
+    Some((name.as_ref().to_str()?.to_owned(), value.as_ref().to_str()?.to_owned()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failed> {
+    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Node {
+    url: String,
+    endpoint: Endpoint,
+}
+
+/// Reads a node as it is given: with or without a scheme, with or without a port.
+fn parse_node(node: &str, is_tls: bool) -> Result<Node, Failed> {
+    let (scheme, rest) = match node.split_once("://") {
+        Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
+        Some(_) => {
+            return Err(format!("the node `{node}` must be http://HOST:PORT or https://HOST:PORT").into());
+        }
+        None => (if is_tls { "https" } else { "http" }, node),
+    };
+    let rest = rest.trim_end_matches('/');
+    let rest = match rest.strip_prefix("gateway") {
+        Some(port) if port.is_empty() || port.starts_with(':') => {
+            let gateway = gateway::default_gateway();
+            let gateway = gateway.map_err(|error| format!("cannot find the node `gateway`: {error}"))?;
+            format!("{gateway}{port}")
+        }
+        _ => rest.to_owned(),
+    };
+    let has_port = rest.rsplit_once(':').is_some_and(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    let endpoint = if has_port { rest } else { format!("{rest}:{DEFAULT_PORT}") };
+    let endpoint: Endpoint = endpoint.parse()?;
+    Ok(Node { url: format!("{scheme}://{endpoint}"), endpoint })
+}
+
+/// How long, as people write it: `30s`, `1m30s`, `500ms`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 30s, 1m30s or 500ms"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(node: &str) -> String {
+        parse_node(node, false).unwrap().url
+    }
+
+    #[test]
+    fn nodes_are_read_as_they_are_given() {
+        assert_eq!(url("10.0.0.1"), "http://10.0.0.1:2379");
+        assert_eq!(url("etcd:4001"), "http://etcd:4001");
+        assert_eq!(url("https://etcd/"), "https://etcd:2379");
+        assert_eq!(url("[fd00::1]"), "http://[fd00::1]:2379");
+        assert_eq!(url("http://[fd00::1]:99"), "http://[fd00::1]:99");
+        assert_eq!(parse_node("etcd", true).unwrap().url, "https://etcd:2379");
+    }
+
+    #[test]
+    fn what_is_no_node_is_refused() {
+        for node in ["ftp://x", "http://", "a b", "x:0", ""] {
+            assert!(parse_node(node, false).is_err(), "{node}");
+        }
+    }
+}
