@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -106,20 +107,17 @@ fn disable_services(installed: &[Needed]) {
         return;
     }
     for service in installed.iter().filter_map(|needed| needed.service) {
-        let mut command = Command::new("systemctl");
-        if let Err(why) = cargo::run({
-            command.args(["disable", "--now", service]);
-            command
-        }) {
+        let mut systemctl = Command::new("systemctl");
+        systemctl.args(["disable", "--now", service]);
+        if let Err(why) = cargo::run(systemctl) {
             eprintln!("xtask: {service} may start at the next boot: {why}");
         }
     }
 }
 
 fn is_root() -> bool {
-    // Without a dependency: /proc/self belongs to the effective user.
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+    // Without a dependency or `id`: /proc/self belongs to the effective user.
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn is_executable(file: &Path) -> bool {
