@@ -71,7 +71,7 @@ impl Work {
     fn prepare(&self, view: &View) -> (Result<Prepared, Failure>, Option<Reads>) {
         match self.source.render(&self.resource, view) {
             Ok(rendered) => (self.stage(&rendered.bytes), Some(rendered.reads)),
-            Err((failure, reads)) => (Err(failure), reads),
+            Err(unrendered) => (Err(unrendered.failure), unrendered.reads),
         }
     }
 

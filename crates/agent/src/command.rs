@@ -25,7 +25,7 @@ pub struct Timeout(pub Duration);
 pub(crate) fn line(command: &Command, resource: &Resource, step: Step) -> Result<String, Failure> {
     let (stage, destination) = (resource.stage(), &resource.destination);
     let data = [("src", &*stage.to_string_lossy()), ("dest", &*destination.to_string_lossy())];
-    let name = format!("{}_cmd", step);
+    let name = format!("{step}_cmd");
     let expanded = expand(&name, command.line.as_bytes(), &data);
     let expanded = expanded.map_err(|error| Failure::new(step, error.to_string()))?;
     String::from_utf8(expanded).map_err(|_| Failure::new(step, "the command is not UTF-8"))

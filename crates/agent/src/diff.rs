@@ -77,7 +77,7 @@ impl Unified {
 ///
 /// The [`Failure`] that an apply would have, up to the comparison.
 pub fn preview(resource: &Resource, view: &View) -> Result<Difference, Failure> {
-    let rendered = Source::default().render(resource, view).map_err(|(failure, _)| failure)?;
+    let rendered = Source::default().render(resource, view).map_err(|unrendered| unrendered.failure)?;
     let current = Current::read(resource)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Difference {

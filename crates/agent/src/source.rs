@@ -41,8 +41,9 @@ impl Source {
 
     /// Renders it from the keys of `view` that `resource` may see. A render that failed tells what it had
     /// looked at, too.
-    pub(crate) fn render(&self, resource: &Resource, view: &View) -> Result<Rendered, Unrendered> {
-        let template = self.load(resource).map_err(|failure| (failure, None))?;
+    pub(crate) fn render(&self, resource: &Resource, view: &View) -> Result<Rendered, Box<Unrendered>> {
+        let template =
+            self.load(resource).map_err(|failure| Box::new(Unrendered { failure, reads: None }))?;
         let names = Keyspace::new(view, resource);
         let files = Directory(resource.templates.clone());
         let context = Context { names: &names, files: &files, world: &Os, limits: Limits::default() };
@@ -52,8 +53,13 @@ impl Source {
     }
 }
 
-/// Why there is no output, and what had been looked at if it came to that.
-pub(crate) type Unrendered = (Failure, Option<Reads>);
+/// A render that gave nothing.
+#[derive(Debug)]
+pub(crate) struct Unrendered {
+    pub(crate) failure: Failure,
+    /// What had been looked at; none if there was no template to render.
+    pub(crate) reads: Option<Reads>,
+}
 
 /// The failure for a template's error.
 fn of_template(step: Step, error: &waypost_template::Error) -> Failure {
