@@ -47,8 +47,10 @@ impl Source {
         let names = Keyspace::new(view, resource);
         let files = Directory(resource.templates.clone());
         let context = Context { names: &names, files: &files, world: &Os, limits: Limits::default() };
-        let failed =
-            |error: waypost_template::Error| (of_template(Step::Render, &error), Some(error.reads().clone()));
+        let failed = |error: waypost_template::Error| {
+            let reads = Some(error.reads().clone());
+            Box::new(Unrendered { failure: of_template(Step::Render, &error), reads })
+        };
         template.render(&context).map_err(failed)
     }
 }
