@@ -94,7 +94,7 @@ fn denied() -> Event {
 }
 
 fn position() -> Position {
-    Position::new(StoreId(1), 7)
+    Position::new(StoreId::Lasting(1), 7)
 }
 
 fn revoked() -> Event {

@@ -92,7 +92,7 @@ impl Registry for FakeRegistry {
             }
             answers.wait_for(|answers| *answers).await.expect("the registry outlives its leases");
             keys.lock().unwrap().remove(&key);
-            Ok(Position::new(StoreId(1), 1))
+            Ok(Position::new(StoreId::Lasting(1), 1))
         };
         future::ready(Ok(Registration::keep(lease.boxed(), give_up))).boxed()
     }
