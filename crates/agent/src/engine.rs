@@ -138,7 +138,8 @@ pub(crate) struct Engine {
     states: Vec<State>,
     targets: Vec<Target>,
     view: Option<View>,
-    is_reachable: bool,
+    /// Why the store cannot be read, as it was told last.
+    unreachable: Option<String>,
     refresh_at: Instant,
     is_stopping: bool,
 }
@@ -183,7 +184,7 @@ impl Engine {
             });
         }
         let refresh_at = now + pace.refresh_every;
-        Engine { pace, states, targets, view: None, is_reachable: true, refresh_at, is_stopping: false }
+        Engine { pace, states, targets, view: None, unreachable: None, refresh_at, is_stopping: false }
     }
 
     /// Takes note of `event`; gives what is to be told or recorded because of it.
@@ -193,8 +194,10 @@ impl Engine {
                 self.adopt(view, &changed, continuity, now)
             }
             Event::Store(Update::Unreachable(error)) => {
-                self.is_reachable = false;
-                vec![Action::Report(Report::Unreachable { reason: error.chain() })]
+                let reason = error.chain();
+                let is_told = self.unreachable.as_ref() == Some(&reason);
+                self.unreachable = Some(reason.clone());
+                if is_told { Vec::new() } else { vec![Action::Report(Report::Unreachable { reason })] }
             }
             Event::Applied { resource, applied } => self.applied(resource, applied, now),
             Event::Reloaded { target, took, result } => self.reloaded(target, took, result, now),
@@ -246,10 +249,9 @@ impl Engine {
     fn adopt(&mut self, view: View, changed: &[Key], continuity: Continuity, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         let position = view.position();
-        if continuity == Continuity::First || !self.is_reachable {
+        if continuity == Continuity::First || self.unreachable.take().is_some() {
             actions.push(Action::Report(Report::Read { keys: view.len(), position }));
         }
-        self.is_reachable = true;
         let why = (!continuity.is_continued()).then(|| continuity.to_string());
         for state in &mut self.states {
             let why =
