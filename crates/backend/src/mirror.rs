@@ -128,11 +128,14 @@ impl InFlight {
                 None => future::pending().await,
             }
         };
+        // In a fixed order, so that a simulation can be run again. What is due comes first: it comes once, while
+        // a busy watch always has something.
         tokio::select! {
+            biased;
+            () = due => Event::Due,
             batch = self.watch.next() => Event::Batch(batch.unwrap_or_else(|| Err(ended()))),
             snapshot = &mut self.read => Event::Read(snapshot),
             audit = &mut self.audit => Event::Audited(audit),
-            () = due => Event::Due,
         }
     }
 }

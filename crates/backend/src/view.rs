@@ -1,5 +1,6 @@
 //! An immutable picture of a backend's keys.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use imbl::OrdMap;
@@ -71,14 +72,18 @@ impl View {
         self.entries.diff(&other.entries).filter_map(differs).collect()
     }
 
-    /// Takes the view to the state after `batch`; gives the keys that hold something else now.
+    /// Takes the view to the state after `batch`; gives the keys that hold something else now, each once and
+    /// in byte order.
     pub(crate) fn apply(&mut self, batch: Batch) -> Vec<Key> {
         self.position = batch.position;
+        // Of several changes of a key the last one counts: it may be back to what it was.
+        let last: BTreeMap<_, _> =
+            batch.changes.into_iter().map(|change| (change.key, change.entry)).collect();
         let mut changed = Vec::new();
-        for change in batch.changes {
-            let replaced = self.set(&change.key, change.entry.clone());
-            if replaced.map(|entry| entry.value) != change.entry.map(|entry| entry.value) {
-                changed.push(change.key);
+        for (key, entry) in last {
+            let replaced = self.set(&key, entry.clone());
+            if replaced.map(|entry| entry.value) != entry.map(|entry| entry.value) {
+                changed.push(key);
             }
         }
         changed
@@ -111,8 +116,6 @@ impl From<Snapshot> for View {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
     use waypost_model::{Change, StoreId};
 
@@ -144,6 +147,7 @@ pub(crate) mod tests {
         assert_eq!(view.apply(batch(1, [put("/a", "1", 1), put("/b", "1", 1)])), [key("/a"), key("/b")]);
         assert_eq!(view.apply(batch(2, [put("/a", "1", 2), gone("/b"), gone("/c")])), [key("/b")]);
         assert_eq!((view.len(), view.position()), (1, at(2)));
+        assert_eq!(view.apply(batch(2, [gone("/a"), put("/a", "1", 2)])), [], "there and back in one batch");
         assert_eq!(view.get("/a").map(|entry| entry.revision), Some(2));
     }
 

@@ -1,9 +1,29 @@
 //! The environment as a store.
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
 
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt};
 use waypost_backend::Backend;
 use waypost_backend::env::Env;
 use waypost_model::Prefix;
+use waypost_testkit::contract::{self, Content, Harness, Store};
+
+struct InEnvironment;
+
+impl Harness for InEnvironment {
+    fn start(&self, content: Content) -> BoxFuture<'_, Store> {
+        let as_variable = |key: &str| key.trim_start_matches('/').to_uppercase().replace('/', "_");
+        let env =
+            Env::new(content.into_iter().map(|(key, value)| (as_variable(key.as_str()), value.to_bytes())));
+        async { Store { backend: Arc::new(env), writer: None, registry: None } }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn the_environment_keeps_the_contract() {
+    contract::run(&InEnvironment).await;
+}
 
 fn env(vars: &[(&str, &str)]) -> Env {
     Env::new(vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))

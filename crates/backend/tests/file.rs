@@ -2,17 +2,20 @@
 #![cfg(feature = "file")]
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Seek, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt};
 use tempfile::TempDir;
 use waypost_backend::file::{self, Files, Settings};
 use waypost_backend::{Backend, Error, ErrorKind, Mirror, MirrorSettings, Readable, Update, Updates, View};
-use waypost_model::{Prefix, Snapshot};
+use waypost_model::{Change, Prefix, Snapshot};
+use waypost_testkit::contract::{self, Content, Harness, Limits, Store, Writer};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -21,6 +24,59 @@ const NEVER: Duration = Duration::from_secs(3600);
 
 fn settings(paths: impl IntoIterator<Item = PathBuf>) -> Settings {
     Settings { reread_every: NEVER, ..Settings::new(paths) }
+}
+
+/// A store in one JSON file.
+struct InFile;
+
+#[derive(Debug)]
+struct Document {
+    dir: TempDir,
+    content: Mutex<Content>,
+}
+
+impl Harness for InFile {
+    fn start(&self, content: Content) -> BoxFuture<'_, Store> {
+        let document = Document { dir: scratch(), content: Mutex::new(content) };
+        document.save();
+        let backend = Arc::new(file::open(settings([document.path()])).unwrap());
+        async { Store { backend, writer: Some(Arc::new(document)), registry: None } }.boxed()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { any_bytes: false, ..Limits::default() }
+    }
+}
+
+impl Document {
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("store.json")
+    }
+
+    fn save(&self) {
+        let content = self.content.lock().unwrap();
+        let entries = content.iter().map(|(key, value)| (key.as_str(), value.as_text().unwrap()));
+        let document: BTreeMap<&str, &str> = entries.collect();
+        replace(&self.path(), &serde_json::to_string(&document).unwrap());
+    }
+}
+
+impl Writer for Document {
+    fn write(&self, changes: Vec<Change>) -> BoxFuture<'_, ()> {
+        for Change { key, entry } in changes {
+            match entry {
+                Some(entry) => self.content.lock().unwrap().insert(key, entry.value),
+                None => self.content.lock().unwrap().remove(&key),
+            };
+            self.save();
+        }
+        async {}.boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_file_keeps_the_contract() {
+    contract::run(&InFile).await;
 }
 
 /// A Mirror of files, and what it tells.
