@@ -326,18 +326,18 @@ impl Nginx {
         let _ = fs::remove_file(&self.pid_file);
         let mut command = self.command(&self.pid_file, &self.error_log_file())?;
         command.arg("-c").arg(&self.config);
+        let generations = self.logged(GENERATION);
         let output = self.dir().join("output.log");
         // Not SIGKILL: the master must live to end its workers.
         let process = Process::try_start("nginx", &command, &output, Signal::TERM)?;
-        self.wait_ready(&process)?;
+        self.wait_ready(&process, generations)?;
         self.starts.fetch_add(1, Ordering::SeqCst);
         *self.lock() = Some(process);
         Ok(())
     }
 
-    /// The master writes its pid once it listens on every port.
-    fn wait_ready(&self, process: &Process) -> Outcome<()> {
-        let generations = self.starts.load(Ordering::SeqCst) + self.reloads();
+    /// The master writes its pid once it listens on every port; then comes one more generation.
+    fn wait_ready(&self, process: &Process, generations: usize) -> Outcome<()> {
         let up = || {
             let pid = fs::read_to_string(&self.pid_file).unwrap_or_default();
             pid.trim() == process.pid().to_string() && self.logged(GENERATION) > generations

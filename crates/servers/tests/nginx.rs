@@ -76,7 +76,7 @@ fn a_worker_with_a_request_in_hand_is_shutting_down_after_a_reload() {
 
     nginx.reload();
     wait_until("the old worker to shut down", SOON, || nginx.workers_shutting_down() == old);
-    assert_eq!(nginx.workers().len(), 2);
+    wait_until("the new worker to say what it is", SOON, || nginx.workers().len() == 2);
     drop(client);
     wait_until("the old worker to end", SOON, || nginx.workers().len() == 1);
 }
