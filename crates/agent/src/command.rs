@@ -101,8 +101,15 @@ mod tests {
         let failure = failure(&line, Duration::from_millis(300)).await;
         assert!(failure.message.contains("did not end within 300ms"), "{failure}");
         let pid = std::fs::read_to_string(&file).unwrap();
-        let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+        let is_alive = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            !(stat.is_empty() || stat.contains(") Z ") || stat.contains(") X "))
+        };
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while is_alive() {
+            assert!(std::time::Instant::now() < deadline, "the process lives on");
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

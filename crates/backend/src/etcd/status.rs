@@ -22,6 +22,8 @@ pub(super) fn error(
     match failure {
         // A status shows its code and details too; the message says it, and the transport's cause below it.
         etcd_client::Error::GRpcStatus(status) => error.because(Refusal(status)),
+        // Its own text hides the cause that the transport's has below it.
+        etcd_client::Error::TransportError(transport) => error.because(transport),
         other => error.because(other),
     }
 }
