@@ -20,32 +20,32 @@ const DEFAULT_PORT: u16 = 2379;
 #[command(next_help_heading = "Registry")]
 pub(crate) struct Arguments {
     /// Where the keys are
-    #[arg(long, value_enum, default_value_t = Kind::Etcd, env = "WAYPOST_BACKEND")]
+    #[arg(long, global = true, value_enum, default_value_t = Kind::Etcd, env = "WAYPOST_BACKEND")]
     backend: Kind,
     /// An etcd to ask: URL, HOST:PORT, or `gateway` for the default gateway (from inside a container: its
     /// host); may be repeated [default: 127.0.0.1:2379]
-    #[arg(long, value_name = "NODE", value_delimiter = ',', env = "ETCD_ENDPOINT")]
+    #[arg(long, global = true, value_name = "NODE", value_delimiter = ',', env = "ETCD_ENDPOINT")]
     node: Vec<String>,
     /// A YAML, JSON or TOML file, or a directory of such; may be repeated
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     file: Vec<PathBuf>,
     /// Which files of a directory count
-    #[arg(long, value_name = "GLOB", default_value = "*")]
+    #[arg(long, global = true, value_name = "GLOB", default_value = "*")]
     filter: String,
     /// The user to log in as
-    #[arg(long, env = "WAYPOST_USERNAME")]
+    #[arg(long, global = true, env = "WAYPOST_USERNAME")]
     username: Option<String>,
     /// The file with the user's password; without it the variable WAYPOST_PASSWORD
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// The authorities that may have signed the server's certificate (PEM) [default: the system's]
-    #[arg(long, value_name = "FILE", env = "WAYPOST_CLIENT_CAKEYS")]
+    #[arg(long, global = true, value_name = "FILE", env = "WAYPOST_CLIENT_CAKEYS")]
     client_ca_keys: Option<PathBuf>,
     /// The certificate to show (PEM)
-    #[arg(long, value_name = "FILE", requires = "client_key", env = "WAYPOST_CLIENT_CERT")]
+    #[arg(long, global = true, value_name = "FILE", requires = "client_key", env = "WAYPOST_CLIENT_CERT")]
     client_cert: Option<PathBuf>,
     /// Its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "client_cert", env = "WAYPOST_CLIENT_KEY")]
+    #[arg(long, global = true, value_name = "FILE", requires = "client_cert", env = "WAYPOST_CLIENT_KEY")]
     client_key: Option<PathBuf>,
 }
 
