@@ -1,0 +1,71 @@
+//! Names: the keys that the store functions read, as an ordered map behind a trait.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+
+use crate::Text;
+
+/// What `get`, `gets`, `getv`, `getvs`, `exists`, `ls` and `lsdir` read from.
+///
+/// Names are absolute clean paths (`/a/b`), ordered by their bytes.
+pub trait Names {
+    /// The value under exactly this name.
+    fn get(&self, name: &[u8]) -> Option<Text>;
+
+    /// Calls `each` with every name that starts with `prefix` and is not below `from`, in byte order,
+    /// until it breaks. `from` starts with `prefix` or is empty; it lets the caller skip a subtree.
+    fn scan(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(Text, &Text) -> ControlFlow<()>);
+}
+
+/// Keys in memory, for tests and small uses.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryNames(BTreeMap<Text, Text>);
+
+impl MemoryNames {
+    /// No keys.
+    pub fn new() -> MemoryNames {
+        MemoryNames::default()
+    }
+
+    /// Sets a key, giving back what it held before.
+    pub fn insert(&mut self, name: impl Into<Text>, value: impl Into<Text>) -> Option<Text> {
+        self.0.insert(name.into(), value.into())
+    }
+}
+
+impl<N: Into<Text>, V: Into<Text>> FromIterator<(N, V)> for MemoryNames {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(keys: I) -> MemoryNames {
+        MemoryNames(keys.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+impl Names for MemoryNames {
+    fn get(&self, name: &[u8]) -> Option<Text> {
+        self.0.get(name).cloned()
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(Text, &Text) -> ControlFlow<()>) {
+        let start = Bound::Included(prefix.max(from));
+        for (name, value) in self.0.range::<[u8], _>((start, Bound::Unbounded)) {
+            if !name.starts_with(prefix) || each(name.clone(), value).is_break() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_starts_at_from_and_ends_with_the_prefix() {
+        let names: MemoryNames = [("/a/1", ""), ("/a/2", ""), ("/a/3", ""), ("/b", "")].into_iter().collect();
+        let mut seen = Vec::new();
+        names.scan(b"/a/", b"/a/2", &mut |name, _| {
+            seen.push(name);
+            ControlFlow::Continue(())
+        });
+        assert_eq!(seen, [Text::from("/a/2"), Text::from("/a/3")]);
+    }
+}
