@@ -48,7 +48,9 @@ fn disagreement(case: &Value) -> Option<String> {
     let result = render(case);
     let agrees = match (&result, case["output"].as_str(), case["error"].as_str()) {
         (Ok(bytes), Some(output), _) => bytes == output.as_bytes(),
-        (Err(error), None, Some(kind)) => kind == if error.kind() == ErrorKind::Parse { "parse" } else { "exec" },
+        (Err(error), None, Some(kind)) => {
+            kind == if error.kind() == ErrorKind::Parse { "parse" } else { "exec" }
+        }
         _ => false,
     };
     let shown = match &result {
