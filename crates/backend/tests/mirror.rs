@@ -1,15 +1,14 @@
 //! The Mirror against a store that breaks on command, in simulated time.
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use waypost_backend::{Continuity, Error, ErrorKind, Mirror, MirrorSettings, Update, Updates, View};
+use waypost_backend::{Continuity, ErrorKind, MirrorSettings};
 use waypost_model::{Key, Prefix};
-use waypost_testkit::Memory;
 use waypost_testkit::contract::Content;
+use waypost_testkit::{Backup, Memory, News, Reader};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -22,96 +21,15 @@ fn settings() -> MirrorSettings {
     }
 }
 
-/// A reader of a Mirror's updates that believes nothing.
-struct Reader {
-    memory: Memory,
-    prefixes: Vec<Prefix>,
-    mirror: Mirror,
-    updates: Updates,
-    content: Content,
-    /// Whether the last update said that the store does not answer.
-    is_unreachable: bool,
+fn follow(memory: &Memory, prefixes: &[&str]) -> Reader {
+    Reader::follow(Arc::new(memory.clone()), prefixes, settings())
 }
 
-/// What an update said that there is a new view.
-#[derive(Debug)]
-struct News {
-    changed: Vec<Key>,
-    continuity: Continuity,
-}
-
-impl Reader {
-    fn follow(memory: &Memory, prefixes: &[&str]) -> Reader {
-        let prefixes: Vec<Prefix> = prefixes.iter().map(|path| Prefix::new(path)).collect();
-        let (mirror, updates) = Mirror::follow(Arc::new(memory.clone()), prefixes.clone(), settings());
-        let (memory, content) = (memory.clone(), Content::new());
-        Reader { memory, prefixes, mirror, updates, content, is_unreachable: false }
-    }
-
-    async fn next(&mut self) -> Result<News, Error> {
-        let limit = 1000 * SECOND;
-        let update = tokio::time::timeout(limit, self.updates.next()).await;
-        self.take(update.expect("an update in time").expect("the Mirror goes on"))
-    }
-
-    async fn changed(&mut self) -> News {
-        loop {
-            if let Ok(news) = self.next().await {
-                return news;
-            }
-        }
-    }
-
-    async fn unreachable(&mut self) -> Error {
-        loop {
-            if let Err(error) = self.next().await {
-                return error;
-            }
-        }
-    }
-
-    /// Checks that an update says what has changed, all of it, and nothing else.
-    fn take(&mut self, update: Update) -> Result<News, Error> {
-        let (view, changed, continuity) = match update {
-            Update::Changed { view, changed, continuity } => (view, changed, continuity),
-            Update::Unreachable(error) => {
-                self.is_unreachable = true;
-                return Err(error);
-            }
-        };
-        let content = content(&view);
-        let told: BTreeSet<&Key> = changed.iter().collect();
-        let keys = self.content.keys().chain(content.keys());
-        let expected = keys.filter(|key| self.content.get(*key) != content.get(*key));
-        assert_eq!(told, expected.collect(), "what is told is what differs");
-        let is_news = !changed.is_empty() || continuity != Continuity::Continued || self.is_unreachable;
-        assert!(is_news, "an update without news");
-        self.content = content;
-        self.is_unreachable = false;
-        Ok(News { changed, continuity })
-    }
-
-    /// Takes what is waiting; gives the continuities that were told.
-    fn drain(&mut self) -> Vec<Continuity> {
-        let mut told = Vec::new();
-        while let Some(update) = self.updates.try_next() {
-            if let Ok(news) = self.take(update) {
-                told.push(news.continuity);
-            }
-        }
-        told
-    }
-
-    /// What the store holds of what is followed.
-    fn truth(&self) -> Content {
-        let mut content = self.memory.content();
-        content.retain(|key, _| self.prefixes.iter().any(|prefix| prefix.contains(key)));
-        content
-    }
-}
-
-fn content(view: &View) -> Content {
-    view.starting_with("", "").map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
+/// What the store holds below these prefixes.
+fn truth(memory: &Memory, prefixes: &[&str]) -> Content {
+    let mut content = memory.content();
+    content.retain(|key, _| prefixes.iter().any(|path| Prefix::new(path).contains(key)));
+    content
 }
 
 fn keys(names: &[&str]) -> Vec<Key> {
@@ -124,7 +42,7 @@ async fn followed() -> (Memory, Reader) {
     for name in ["/app/a", "/app/b", "/app/c", "/other"] {
         memory.put(name, "1");
     }
-    let mut reader = Reader::follow(&memory, &["/app"]);
+    let mut reader = follow(&memory, &["/app"]);
     let first = reader.changed().await;
     assert_eq!((first.changed.len(), first.continuity), (3, Continuity::First));
     // The watch is open once it has delivered something.
@@ -141,7 +59,7 @@ async fn changes_are_told_as_they_come_and_only_those_that_matter() {
     memory.delete("/app/c");
     let news = reader.changed().await;
     assert_eq!((news.changed, news.continuity), (keys(&["/app/c"]), Continuity::Continued));
-    assert_eq!(content(&reader.mirror.view().unwrap()), reader.truth());
+    assert_eq!(reader.shown(), truth(&memory, &["/app"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +68,7 @@ async fn what_changed_while_the_store_was_cut_off_is_told_exactly_once() {
     memory.cut();
     let error = reader.unreachable().await;
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert_eq!(content(&reader.mirror.view().unwrap()).len(), 3, "the last view stays");
+    assert_eq!(reader.shown().len(), 3, "the last view stays");
     memory.delete("/app/a");
     memory.put("/app/d", "1");
     memory.put("/app/b", "2");
@@ -207,9 +125,7 @@ async fn a_store_that_went_back_is_recognised_with_and_without_a_broken_connecti
         let (backup, was) = (memory.backup(), memory.position());
         memory.put("/app/d", "1");
         memory.delete("/app/b");
-        while reader.content != reader.truth() {
-            reader.changed().await;
-        }
+        reader.reach(&truth(&memory, &["/app"])).await;
         let held = memory.position();
         memory.restore(&backup);
         if is_broken {
@@ -276,19 +192,19 @@ async fn a_store_that_refuses_is_asked_again() {
 async fn a_store_that_answers_late_is_waited_for() {
     let memory = Memory::new(7);
     memory.cut();
-    let mut reader = Reader::follow(&memory, &["/"]);
+    let mut reader = follow(&memory, &["/"]);
     reader.unreachable().await;
-    assert!(reader.mirror.view().is_none(), "no answer is not an empty store");
+    assert!(reader.mirror().view().is_none(), "no answer is not an empty store");
     memory.heal();
     let news = reader.changed().await;
     assert_eq!((news.changed, news.continuity), (vec![], Continuity::First));
-    assert!(reader.mirror.view().unwrap().is_empty());
+    assert!(reader.mirror().view().unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_mirror_ends_with_its_updates() {
     let (memory, reader) = followed().await;
-    let mirror = reader.mirror.clone();
+    let mirror = reader.mirror().clone();
     drop(reader);
     memory.delete("/app/a");
     tokio::time::sleep(1000 * SECOND).await;
@@ -316,7 +232,8 @@ async fn simulate(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let memory = Memory::new(seed);
     let may_replace_history = seed.is_multiple_of(2);
-    let mut reader = Reader::follow(&memory, &["/app", "/b/x", "/b"]);
+    let prefixes = ["/app", "/b/x", "/b"];
+    let mut reader = follow(&memory, &prefixes);
     let mut backups = vec![memory.backup()];
     for _ in 0..random.usize(10..200) {
         step(&memory, &mut random, may_replace_history, &mut backups);
@@ -325,8 +242,7 @@ async fn simulate(seed: u64) {
         }
         // Sometimes the reader is slow, and the Mirror has to wait for it.
         if random.u8(..4) > 0 {
-            let held = reader.content.clone();
-            check(&reader.drain(), may_replace_history, &held);
+            check(&reader.drain(), may_replace_history);
         }
     }
 
@@ -336,18 +252,14 @@ async fn simulate(seed: u64) {
         tokio::time::sleep(SECOND).await;
         reader.drain();
     }
-    assert_eq!(reader.content, reader.truth(), "what was told ends as the store is");
-    assert_eq!(content(&reader.mirror.view().unwrap()), reader.truth(), "and so does the view");
+    let truth = truth(&memory, &prefixes);
+    assert_eq!(*reader.content(), truth, "what was told ends as the store is");
+    assert_eq!(reader.shown(), truth, "and so does the view");
     tokio::time::sleep(3 * settings().reread_every).await;
-    assert!(reader.updates.try_next().is_none(), "nothing happens, nothing is told");
+    assert!(reader.drain().is_empty(), "nothing happens, nothing is told");
 }
 
-fn step(
-    memory: &Memory,
-    random: &mut fastrand::Rng,
-    may_replace_history: bool,
-    backups: &mut Vec<waypost_testkit::Backup>,
-) {
+fn step(memory: &Memory, random: &mut fastrand::Rng, may_replace_history: bool, backups: &mut Vec<Backup>) {
     let names = ["/app", "/app/a", "/app/b", "/apple", "/b/x/1", "/b/y", "/b-x", "/c"];
     let name = names[random.usize(..names.len())];
     let value = ["1", "2", "3"][random.usize(..3)];
@@ -372,10 +284,9 @@ fn step(
 }
 
 /// Without a replaced history none is told of; all keys may be gone though, one by one and unseen.
-fn check(told: &[Continuity], may_replace_history: bool, held: &Content) {
-    for continuity in told.iter().filter(|_| !may_replace_history) {
-        let is_plausible =
-            continuity.is_continued() || (*continuity == Continuity::Emptied && !held.is_empty());
-        assert!(is_plausible, "{continuity:?}");
+fn check(told: &[News], may_replace_history: bool) {
+    for News { continuity, .. } in told {
+        let is_plausible = continuity.is_continued() || *continuity == Continuity::Emptied;
+        assert!(is_plausible || may_replace_history, "{continuity:?}");
     }
 }

@@ -29,6 +29,7 @@ pub(super) struct Connection {
     client: Client,
     /// Where it leads to, for errors.
     pub(super) peer: String,
+    has_answered: AtomicBool,
 }
 
 impl Connector {
@@ -81,19 +82,36 @@ impl Connector {
     where
         F: Future<Output = std::result::Result<T, etcd_client::Error>>,
     {
+        self.request_within(self.settings.request_timeout, operation, subject, request).await
+    }
+
+    /// The same within `limit`.
+    pub(super) async fn request_within<T, F>(
+        &self,
+        limit: Duration,
+        operation: &'static str,
+        subject: impl fmt::Display,
+        request: impl FnOnce(Client) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, etcd_client::Error>>,
+    {
         let connection = self.connection().await?;
-        let answer = tokio::time::timeout(self.settings.request_timeout, request(connection.client())).await;
+        let answer = tokio::time::timeout(limit, request(connection.client())).await;
         match answer {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                connection.has_answered.store(true, Ordering::Relaxed);
+                Ok(answer)
+            }
             Ok(Err(failure)) => {
                 if !status::is_answer(&failure) {
                     self.discard(&connection);
                 }
-                Err(status::error(failure, operation, subject))
+                Err(connection.explain(status::error(failure, operation, subject)))
             }
             Err(_) => {
                 self.discard(&connection);
-                Err(silent(operation, subject, &connection.peer, self.settings.request_timeout))
+                Err(silent(operation, subject, &connection.peer, limit))
             }
         }
     }
@@ -124,8 +142,9 @@ impl Connector {
             return Err(errors.remove(0));
         }
         let each: Vec<String> = errors.iter().map(Error::chain).collect();
-        Err(Error::new(ErrorKind::Unavailable, STORE, "connect to", "any of the endpoints")
-            .because(each.join("; ")))
+        let may_pass = errors.iter().any(Error::is_transient);
+        let kind = if may_pass { ErrorKind::Unavailable } else { ErrorKind::Invalid };
+        Err(Error::new(kind, STORE, "connect to", "any of the endpoints").because(each.join("; ")))
     }
 
     async fn open_one(&self, number: usize) -> Result<Connection> {
@@ -137,7 +156,7 @@ impl Connector {
             Client::from_channel(channel, Some(self.options())).await
         };
         match tokio::time::timeout(timeout, opening).await {
-            Ok(Ok(client)) => Ok(Connection { client, peer }),
+            Ok(Ok(client)) => Ok(Connection { client, peer, has_answered: AtomicBool::new(false) }),
             Ok(Err(failure)) => Err(status::error(failure, "connect to", peer)),
             Err(_) => Err(silent("connect to", &peer, &peer, timeout)),
         }
@@ -161,6 +180,18 @@ impl fmt::Debug for Connector {
 impl Connection {
     pub(super) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// A server that refuses the client's certificate says so after the handshake, when the connection counts
+    /// as open, and mostly to a task of tonic's that keeps it to itself.
+    fn explain(&self, error: Error) -> Error {
+        let is_new = !self.has_answered.load(Ordering::Relaxed) && self.peer.starts_with("https:");
+        if !is_new || !error.is_transient() {
+            return error;
+        }
+        let peer = &self.peer;
+        error
+            .because(format!("{peer} ended the connection at once; does it want another client certificate?"))
     }
 
     /// Reads, without tonic's limit of 4 MiB an answer: etcd sends what is asked for.

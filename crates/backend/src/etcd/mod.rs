@@ -103,6 +103,9 @@ impl Range {
     }
 
     fn shown(&self) -> String {
+        if self.start == [0] {
+            return Prefix::all().to_string();
+        }
         String::from_utf8_lossy(&self.start).into_owned()
     }
 }

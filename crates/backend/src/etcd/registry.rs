@@ -138,15 +138,23 @@ impl Keeper {
         Ok(())
     }
 
+    /// How long an answer may take, so that another endpoint can be asked before the time to live is over.
+    fn patience(&self) -> Duration {
+        self.etcd.connector.settings.request_timeout.min(self.ttl / 3)
+    }
+
+    /// Renews the lease; false if etcd knows it no more.
     async fn renew_lease(&self) -> Result<bool> {
         let lease = self.lease;
         let renew = |mut client: etcd_client::Client| async move {
-            let (mut keeper, mut answers) = client.lease_keep_alive(lease).await?;
-            keeper.keep_alive().await?;
-            answers.message().await
+            // Opening the stream sends a renewal and waits for its answer, so one is all it takes.
+            match client.lease_keep_alive(lease).await {
+                Ok(_) => Ok(true),
+                Err(etcd_client::Error::LeaseKeepAliveError(_)) => Ok(false),
+                Err(error) => Err(error),
+            }
         };
-        let answer = self.etcd.connector.request("keep alive", &self.key, renew).await?;
-        Ok(answer.is_some_and(|answer| answer.ttl() > 0))
+        self.etcd.connector.request_within(self.patience(), "keep alive", &self.key, renew).await
     }
 
     /// True if the key is under our lease, or if we may write it but not read it.
@@ -154,7 +162,7 @@ impl Keeper {
         let name = self.key.as_str();
         let options = GetOptions::new().with_keys_only();
         let get = |mut client: etcd_client::Client| async move { client.get(name, Some(options)).await };
-        match self.etcd.connector.request("read", &self.key, get).await {
+        match self.etcd.connector.request_within(self.patience(), "read", &self.key, get).await {
             Ok(answer) => Ok(answer.kvs().iter().any(|kv| kv.lease() == self.lease)),
             Err(error) if error.kind() == ErrorKind::Denied => Ok(true),
             Err(error) => Err(error),

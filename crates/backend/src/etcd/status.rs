@@ -16,6 +16,7 @@ pub(super) fn error(
     let kind = match &failure {
         etcd_client::Error::GRpcStatus(status) => kind_of(status),
         etcd_client::Error::InvalidArgs(_) | etcd_client::Error::InvalidUri(_) => ErrorKind::Invalid,
+        etcd_client::Error::TransportError(transport) => kind_of_failure(transport),
         _ => ErrorKind::Unavailable,
     };
     let error = Error::new(kind, STORE, operation, subject);
@@ -38,6 +39,9 @@ fn kind_of(status: &Status) -> ErrorKind {
     if says("authentication failed") || says("permission denied") || says("user name is empty") {
         return ErrorKind::Denied;
     }
+    if let Some(cause) = std::error::Error::source(status) {
+        return kind_of_failure(cause);
+    }
     match status.code() {
         Code::PermissionDenied | Code::Unauthenticated => ErrorKind::Denied,
         Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound | Code::OutOfRange => {
@@ -48,10 +52,29 @@ fn kind_of(status: &Status) -> ErrorKind {
     }
 }
 
+/// What kept an answer from coming. A certificate that does not fit does not fit at the next try either:
+/// the server's is told by us, ours by the server, after the handshake (RFC 8446, section 4.4.2.4).
+///
+/// Source: the texts of `rustls::Error`, which is not to be had as a type through tonic.
+fn kind_of_failure(failure: &(dyn std::error::Error + 'static)) -> ErrorKind {
+    let causes = std::iter::successors(Some(failure), |cause| cause.source());
+    let says = |text: &str| causes.clone().any(|cause| cause.to_string().contains(text));
+    if says("invalid peer certificate") {
+        ErrorKind::Invalid
+    } else if says("received fatal alert") {
+        ErrorKind::Denied
+    } else {
+        ErrorKind::Unavailable
+    }
+}
+
 /// True if the server itself answered, be it a refusal: it is there.
 pub(super) fn is_answer(failure: &etcd_client::Error) -> bool {
     match failure {
-        etcd_client::Error::GRpcStatus(status) => kind_of(status) != ErrorKind::Unavailable,
+        // With a cause below it, a status was made up here, for want of an answer.
+        etcd_client::Error::GRpcStatus(status) => {
+            std::error::Error::source(status).is_none() && kind_of(status) != ErrorKind::Unavailable
+        }
         _ => false,
     }
 }
