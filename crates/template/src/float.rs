@@ -118,7 +118,7 @@ pub(crate) fn append(out: &mut Vec<u8>, value: f64, verb: u8, precision: Option<
             decimal.exponential(out, decimal.digits.len().saturating_sub(1), verb);
         }
         (b'e' | b'E', Some(precision)) => {
-            Decimal::rounded(value, precision + 1).exponential(out, precision, verb)
+            Decimal::rounded(value, precision + 1).exponential(out, precision, verb);
         }
         (_, None) => Decimal::shortest(value).general(out, None, verb - 2),
         (_, Some(precision)) => {

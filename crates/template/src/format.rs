@@ -294,7 +294,7 @@ impl Printer<'_> {
             Value::Month(n) => self.text(crate::time::month_name(*n).as_bytes(), verb),
             Value::Weekday(n) => self.text(crate::time::weekday_name(*n).as_bytes(), verb),
             Value::Time(time) => {
-                self.text(time.to_string().as_bytes(), if takes_text(verb) { verb } else { 'v' })
+                self.text(time.to_string().as_bytes(), if takes_text(verb) { verb } else { 'v' });
             }
             _ => {}
         }

@@ -48,10 +48,10 @@ pub(crate) fn complex(text: &[u8]) -> Result<Number, String> {
     let bad = || "illegal complex number syntax".to_owned();
     let text = std::str::from_utf8(text).map_err(|_| bad())?;
     let body = text.strip_suffix('i').ok_or_else(bad)?;
-    let parts = (1..body.len())
+    let mut parts = (1..body.len())
         .filter(|at| matches!(body.as_bytes()[*at], b'+' | b'-'))
         .filter_map(|at| Some((scanned_float(&body[..at])?, scanned_float(&body[at..])?)));
-    let (re, im) = parts.last().ok_or_else(bad)?;
+    let (re, im) = parts.next_back().ok_or_else(bad)?;
     Ok(from_complex(re, im))
 }
 
@@ -361,8 +361,8 @@ mod tests {
             Number { int: Some(1000), float: Some(1e3), complex: None, looks_float: true }
         );
         assert_eq!(number(b"1.5").unwrap().int, None);
-        assert_eq!(number(b"0x1e").unwrap().looks_float, false);
-        assert_eq!(number(b"-0x1e").unwrap().looks_float, true, "as Go has it");
+        assert!(!number(b"0x1e").unwrap().looks_float);
+        assert!(number(b"-0x1e").unwrap().looks_float, "as Go has it");
         assert_eq!(number(b"9223372036854775808").unwrap().int, None);
     }
 

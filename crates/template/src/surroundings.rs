@@ -76,11 +76,11 @@ pub(crate) fn lookup_ipv6(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Va
 }
 
 pub(crate) fn lookup_iface_ipv4(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
-    interface(run, args, |ip| ip.is_ipv4())
+    interface(run, args, IpAddr::is_ipv4)
 }
 
 pub(crate) fn lookup_iface_ipv6(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
-    interface(run, args, |ip| ip.is_ipv6())
+    interface(run, args, IpAddr::is_ipv6)
 }
 
 /// The first address of an interface of one family, or nothing.

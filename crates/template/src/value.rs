@@ -182,12 +182,6 @@ impl Cell for Rc<Server> {
     const SIZE: usize = 8;
 }
 
-impl Default for Server {
-    fn default() -> Server {
-        Server { target: String::new(), port: 0, priority: 0, weight: 0 }
-    }
-}
-
 impl Value {
     pub(crate) fn pairs(slice: Slice<Pair>) -> Value {
         Value::Pairs(Pairs { slice, named: true })

@@ -61,7 +61,7 @@ pub trait World {
 }
 
 /// An SRV record (RFC 2782).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Server {
     /// The host, with its final dot.
     pub target: String,

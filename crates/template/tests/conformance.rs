@@ -1,5 +1,7 @@
 //! Every template that Go rendered renders the same here, and fails where Go failed.
 
+#![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
+
 use std::collections::BTreeMap;
 use std::io;
 

@@ -1,5 +1,7 @@
 //! However deep a template or a value is nested, the native stack stays shallow.
 
+#![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
+
 use std::thread;
 
 use waypost_template::{Context, Error, ErrorKind, Limits, MemoryNames, NoFiles, Os, Rendered, Template};
@@ -33,7 +35,6 @@ fn blocks_nest_as_deep_as_memory_lasts() {
         output(format!("{{{{if false}}}}{}{{{{else}}}}y{{{{end}}}}", "{{else if false}}".repeat(depth))),
         "y"
     );
-    assert_eq!(output(format!("{}y{}", "{{block \"b\" .}}".repeat(1), "{{end}}")), "y");
 }
 
 #[test]

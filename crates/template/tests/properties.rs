@@ -1,5 +1,7 @@
 //! No template, however broken, makes the engine panic; no render goes beyond its limits.
 
+#![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
+
 use proptest::prelude::*;
 use serde_json::Value;
 use waypost_template::{Context, Glob, Limits, MemoryNames, NoFiles, Os, Template, Text};

@@ -169,7 +169,7 @@ fn joined(args: &mut [Operand]) -> Text {
 pub(super) fn html(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     let whole = joined(args);
     let special = |b: &u8| matches!(b, b'"' | b'\'' | b'&' | b'<' | b'>' | 0);
-    if !whole.iter().any(|b| special(b)) {
+    if !whole.iter().any(special) {
         return Ok(Value::Text(whole));
     }
     let mut out = Vec::with_capacity(whole.len() + 16);

@@ -17,7 +17,7 @@ fn take(operand: &mut Operand) -> Value {
 
 /// `dict` and `map`: keys and values in turn.
 pub(super) fn dict(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return fault("invalid map call");
     }
     let mut entries = Vec::with_capacity(args.len() / 2);
