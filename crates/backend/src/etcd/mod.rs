@@ -15,6 +15,7 @@ mod read;
 mod registry;
 mod status;
 mod watch;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use etcd_client::{GetOptions, GetResponse, KeyValue, ResponseHeader};
+use etcd_client::{GetOptions, GetResponse, KeyValue};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::BoxStream;
-use waypost_model::{Batch, Entry, Exactness, Key, Position, Prefix, Snapshot, StoreId};
+use waypost_model::{Batch, Entry, Exactness, Key, Position, Prefix, Snapshot};
 
-use super::{Etcd, Range, STORE, invalid, ranges, watch};
+use super::wire::{position_of, readable, signed, unsigned};
+use super::{Etcd, Range, STORE, ranges, watch};
 use crate::{Audit, Backend, Error, ErrorKind, Result};
 
 /// How many keys are asked for at once; etcd builds an answer in memory before it sends it.
@@ -120,29 +121,4 @@ fn entry(kv: KeyValue) -> Option<(Key, Entry)> {
     let revision = unsigned(kv.mod_revision());
     let (key, value) = kv.into_key_value();
     Some((readable(key)?, Entry { value: value.into(), revision }))
-}
-
-/// The key as text; etcd's keys may be any bytes, and those that are no text cannot be in a template.
-pub(super) fn readable(key: Vec<u8>) -> Option<Key> {
-    match Key::from_bytes(key) {
-        Ok(key) => Some(key),
-        Err(error) => {
-            tracing::warn!(store = STORE, %error, "a key is left out");
-            None
-        }
-    }
-}
-
-pub(super) fn position_of(header: Option<&ResponseHeader>) -> Result<Position> {
-    let header = header.ok_or_else(|| invalid("read", "an answer", "it has no header"))?;
-    Ok(Position::new(StoreId::Lasting(header.cluster_id()), unsigned(header.revision())))
-}
-
-/// etcd's revisions are signed on the wire and never negative.
-pub(super) fn unsigned(revision: i64) -> u64 {
-    revision.try_into().unwrap_or_default()
-}
-
-pub(super) fn signed(revision: u64) -> i64 {
-    revision.try_into().unwrap_or(i64::MAX)
 }

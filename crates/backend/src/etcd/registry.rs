@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use waypost_model::{Key, Position, Value};
 
-use super::read::position_of;
+use super::wire::position_of;
 use super::{Etcd, invalid};
 use crate::{Backoff, ErrorKind, Lease, LeaseLimits, Registration, Registry, Result};
 

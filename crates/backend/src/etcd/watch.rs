@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use waypost_model::{Batch, Change, Entry, Position};
 
 use super::connection::{Connection, Connector, silent};
-use super::read::{position_of, readable, signed, unsigned};
+use super::wire::{position_of, readable, signed, unsigned};
 use super::{Range, STORE, status};
 use crate::{Backoff, Error, ErrorKind, Result};
 
