@@ -29,21 +29,25 @@ pub(crate) fn write(out: &mut Vec<u8>, value: &Value) {
 
 /// Appends a decimal number.
 pub(crate) fn write_int(out: &mut Vec<u8>, int: i64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = int.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
     if int < 0 {
         out.push(b'-');
     }
-    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(digits_of(int.unsigned_abs(), 10, false, &mut [0; 64]));
+}
+
+/// The digits of a number, at the end of `buffer`.
+fn digits_of(mut number: u64, base: u64, upper: bool, buffer: &mut [u8; 64]) -> &[u8] {
+    let letters: &[u8; 16] = if upper { b"0123456789ABCDEF" } else { b"0123456789abcdef" };
+    let mut at = buffer.len();
+    loop {
+        at -= 1;
+        let digit = if base == 10 { number % 10 } else { number % base };
+        buffer[at] = letters[digit as usize];
+        number = if base == 10 { number / 10 } else { number / base };
+        if number == 0 {
+            return &buffer[at..];
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -440,7 +444,7 @@ impl Printer<'_> {
         }
     }
 
-    fn digits(&mut self, magnitude: u64, negative: bool, base: u32, verb: char) {
+    fn digits(&mut self, magnitude: u64, negative: bool, base: u64, verb: char) {
         let Flags { width, precision, sharp, zero, minus, plus, space, .. } = self.flags;
         let signed = negative || plus || space;
         let least = match (precision, width) {
@@ -449,31 +453,34 @@ impl Printer<'_> {
             (None, Some(width)) if zero && !minus => width.saturating_sub(usize::from(signed)),
             _ => 0,
         };
-        let digits = match base {
-            2 => format!("{magnitude:b}"),
-            8 => format!("{magnitude:o}"),
-            16 if verb == 'X' => format!("{magnitude:X}"),
-            16 => format!("{magnitude:x}"),
-            _ => magnitude.to_string(),
+        let mut buffer = [0; 64];
+        let digits = digits_of(magnitude, base, verb == 'X', &mut buffer);
+        let zeros = least.saturating_sub(digits.len());
+        let leading_zero = zeros > 0 || digits[0] == b'0';
+        let prefix: &[u8] = match base {
+            2 if sharp => b"0b",
+            8 if verb == 'O' && sharp && !leading_zero => b"0o0",
+            8 if verb == 'O' => b"0o",
+            8 if sharp && !leading_zero => b"0",
+            16 if sharp && verb == 'X' => b"0X",
+            16 if sharp => b"0x",
+            _ => b"",
         };
-        let digits = format!("{digits:0>least$}");
-        let prefix = match base {
-            2 if sharp => "0b",
-            8 if verb == 'O' => "0o",
-            8 if sharp && !digits.starts_with('0') => "0",
-            16 if sharp && verb == 'X' => "0X",
-            16 if sharp => "0x",
-            _ => "",
+        let sign: &[u8] = match () {
+            () if negative => b"-",
+            () if plus => b"+",
+            () if space => b" ",
+            () => b"",
         };
-        // `%#O` has both prefixes.
-        let inner = if verb == 'O' && sharp && !digits.starts_with('0') { "0" } else { "" };
-        let sign = match () {
-            () if negative => "-",
-            () if plus => "+",
-            () if space => " ",
-            () => "",
-        };
-        self.pad_with_spaces(format!("{sign}{prefix}{inner}{digits}").as_bytes());
+        let length = sign.len() + prefix.len() + zeros + digits.len();
+        let padding = width.map_or(0, |width| width.saturating_sub(length));
+        let (before, after) = if minus { (0, padding) } else { (padding, 0) };
+        self.out.resize(self.out.len() + before, b' ');
+        self.out.extend_from_slice(sign);
+        self.out.extend_from_slice(prefix);
+        self.out.resize(self.out.len() + zeros, b'0');
+        self.out.extend_from_slice(digits);
+        self.out.resize(self.out.len() + after, b' ');
     }
 
     /// `U+0041`, with the sharp flag also the character.

@@ -9,6 +9,7 @@ use crate::Text;
 use crate::code::Program;
 use crate::error::{Fault, Outcome, fault};
 use crate::eval::{Run, execute};
+use crate::functions::text;
 use crate::parser::{self, Library};
 use crate::path;
 use crate::value::{Operand, Value};
@@ -18,8 +19,7 @@ const MAX_DEPTH: usize = 10;
 
 /// `include name data`; further arguments are ignored.
 pub(crate) fn include(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
-    let Value::Text(name) = &args[0].value else { unreachable!("arguments are checked before the call") };
-    let path = inside(name)?;
+    let path = inside(text(&args[0]))?;
     if run.including.contains(&path) {
         return fault(format!("include cycle detected: {path} is already being processed"));
     }

@@ -9,19 +9,13 @@ use crate::error::{Fault, Outcome, fault};
 use crate::eval::Run;
 use crate::float;
 use crate::format::write_int;
+use crate::functions::text;
 use crate::list::Slice;
 use crate::unicode::{chars, push};
 use crate::value::{Operand, Value};
 use crate::walk::{Event, walk};
 
 const MAX_DEPTH: usize = 10_000;
-
-fn text(operand: &Operand) -> &Text {
-    match &operand.value {
-        Value::Text(text) => text,
-        _ => unreachable!("arguments are checked before the call"),
-    }
-}
 
 pub(crate) fn from_json(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     decode(text(&args[0]))

@@ -27,6 +27,11 @@ impl<T: Cell> Cells<T> {
     pub(crate) fn take(&mut self) -> Vec<T> {
         std::mem::take(self.0.get_mut())
     }
+
+    /// Looks at the element at `place`.
+    pub(crate) fn with<R>(&self, place: usize, f: impl FnOnce(&T) -> R) -> R {
+        f(&self.0.borrow()[place])
+    }
 }
 
 impl<T: Cell> Drop for Cells<T> {
@@ -89,6 +94,12 @@ impl<T: Cell> Slice<T> {
             return None;
         }
         self.cells.as_ref().map(|cells| cells.0.borrow()[self.start + index].clone())
+    }
+
+    /// Where the element at `index` lies: its array, and its place there.
+    pub(crate) fn place(&self, index: usize) -> Option<(Rc<Cells<T>>, usize)> {
+        let cells = self.cells.as_ref().filter(|_| index < self.len)?;
+        Some((Rc::clone(cells), self.start + index))
     }
 
     /// Looks at the cells; `f` must not come back to the same list.

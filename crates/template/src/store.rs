@@ -8,17 +8,11 @@ use std::ops::ControlFlow;
 
 use crate::error::{Outcome, fault};
 use crate::eval::Run;
+use crate::functions::text;
 use crate::list::Slice;
 use crate::path;
 use crate::value::{Operand, Pair, PairAt, Value};
 use crate::{Glob, Names, Text};
-
-fn text(operand: &Operand) -> &Text {
-    match &operand.value {
-        Value::Text(text) => text,
-        _ => unreachable!("arguments are checked before the call"),
-    }
-}
 
 fn lookup(run: &mut Run<'_>, name: &Text) -> Option<Text> {
     run.reads.add_key(name);

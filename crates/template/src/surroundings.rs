@@ -8,16 +8,10 @@ use std::rc::Rc;
 use crate::Text;
 use crate::error::{Outcome, fault};
 use crate::eval::Run;
+use crate::functions::text;
 use crate::list::Slice;
 use crate::value::{Operand, Value};
 use crate::world::Server;
-
-fn text(operand: &Operand) -> &Text {
-    match &operand.value {
-        Value::Text(text) => text,
-        _ => unreachable!("arguments are checked before the call"),
-    }
-}
 
 fn string(operand: &Operand) -> String {
     String::from_utf8_lossy(text(operand)).into_owned()

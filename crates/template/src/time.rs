@@ -12,6 +12,7 @@ use jiff::civil;
 use crate::Text;
 use crate::error::Outcome;
 use crate::eval::Run;
+use crate::functions::{int, text};
 use crate::value::{Operand, Value};
 
 /// An instant as seen in a zone.
@@ -279,14 +280,7 @@ fn other(args: &[Operand]) -> &Time {
     time(&args[0].value)
 }
 
-fn number(operand: &Operand) -> i64 {
-    match &operand.value {
-        Value::Int(int) => *int,
-        _ => unreachable!("arguments are checked before the call"),
-    }
-}
-
-fn int(value: impl Into<i64>) -> Outcome<Value> {
+fn number(value: impl Into<i64>) -> Outcome<Value> {
     Ok(Value::Int(value.into()))
 }
 
@@ -297,13 +291,13 @@ fn wrapped(value: i128) -> Outcome<Value> {
 
 pub(crate) fn add(receiver: &Value, args: &[Operand]) -> Outcome<Value> {
     let time = time(receiver);
-    Ok(time.at(time.nanoseconds + i128::from(number(&args[0]))))
+    Ok(time.at(time.nanoseconds + i128::from(int(&args[0]))))
 }
 
 /// Years, months, days: a date that does not exist goes over into the next month, as in Go.
 pub(crate) fn add_date(receiver: &Value, args: &[Operand]) -> Outcome<Value> {
     let time = time(receiver);
-    let [years, months, days] = [0, 1, 2].map(|index| i128::from(number(&args[index])));
+    let [years, months, days] = [0, 1, 2].map(|index| i128::from(int(&args[index])));
     let before = time.civil();
     let months = i128::from(before.year()) * 12 + i128::from(before.month()) - 1 + years * 12 + months;
     let year = i16::try_from(months.div_euclid(12).clamp(-9998, 9998)).unwrap_or(9998);
@@ -330,7 +324,7 @@ pub(crate) fn equal(receiver: &Value, args: &[Operand]) -> Outcome<Value> {
 }
 
 pub(crate) fn compare(receiver: &Value, args: &[Operand]) -> Outcome<Value> {
-    int(match time(receiver).nanoseconds.cmp(&other(args).nanoseconds) {
+    number(match time(receiver).nanoseconds.cmp(&other(args).nanoseconds) {
         Ordering::Less => -1,
         Ordering::Equal => 0,
         Ordering::Greater => 1,
@@ -338,10 +332,7 @@ pub(crate) fn compare(receiver: &Value, args: &[Operand]) -> Outcome<Value> {
 }
 
 pub(crate) fn format(receiver: &Value, args: &[Operand]) -> Outcome<Value> {
-    match &args[0].value {
-        Value::Text(layout) => Ok(Value::Text(Text::from(time(receiver).format(layout)))),
-        _ => unreachable!("arguments are checked before the call"),
-    }
+    Ok(Value::Text(Text::from(time(receiver).format(text(&args[0])))))
 }
 
 pub(crate) fn string(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
@@ -379,7 +370,7 @@ pub(crate) fn unix_nano(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
 }
 
 pub(crate) fn year(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
-    int(time(receiver).civil().year())
+    number(time(receiver).civil().year())
 }
 
 pub(crate) fn month(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
@@ -387,23 +378,23 @@ pub(crate) fn month(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
 }
 
 pub(crate) fn day(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
-    int(time(receiver).civil().day())
+    number(time(receiver).civil().day())
 }
 
 pub(crate) fn hour(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
-    int(time(receiver).civil().hour())
+    number(time(receiver).civil().hour())
 }
 
 pub(crate) fn minute(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
-    int(time(receiver).civil().minute())
+    number(time(receiver).civil().minute())
 }
 
 pub(crate) fn second(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
-    int(time(receiver).civil().second())
+    number(time(receiver).civil().second())
 }
 
 pub(crate) fn nanosecond(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
-    int(time(receiver).civil().subsec_nanosecond())
+    number(time(receiver).civil().subsec_nanosecond())
 }
 
 pub(crate) fn weekday(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
@@ -411,7 +402,7 @@ pub(crate) fn weekday(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
 }
 
 pub(crate) fn year_day(receiver: &Value, _: &[Operand]) -> Outcome<Value> {
-    int(time(receiver).civil().day_of_year())
+    number(time(receiver).civil().day_of_year())
 }
 
 /// Go's zero time is the first second of year 1.

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use crate::Text;
-use crate::list::{Cell, Slice};
+use crate::list::{Cell, Cells, Slice};
 use crate::time::Time;
 use crate::world::Server;
 
@@ -82,22 +82,23 @@ pub(crate) struct Pairs {
 /// A pair where it lies: an element of a list follows when the list is sorted in place, as in Go.
 #[derive(Clone)]
 pub(crate) struct PairAt {
-    slice: Slice<Pair>,
-    index: usize,
+    cells: Rc<Cells<Pair>>,
+    place: usize,
 }
 
 impl PairAt {
     pub(crate) fn new(pair: Pair) -> PairAt {
-        PairAt { slice: Slice::exact(vec![pair]), index: 0 }
+        let (cells, place) = Slice::exact(vec![pair]).place(0).expect("it is the only element");
+        PairAt { cells, place }
     }
 
     /// The element of `slice` at `index`, if it is that long.
     pub(crate) fn element(slice: &Slice<Pair>, index: usize) -> Option<PairAt> {
-        (index < slice.len()).then(|| PairAt { slice: slice.clone(), index })
+        slice.place(index).map(|(cells, place)| PairAt { cells, place })
     }
 
     pub(crate) fn with<R>(&self, f: impl FnOnce(&Pair) -> R) -> R {
-        self.slice.with(|pairs| f(&pairs[self.index]))
+        self.cells.with(self.place, f)
     }
 }
 

@@ -168,7 +168,7 @@ impl Param {
 macro_rules! argument {
     ($(#[$doc:meta])* $name:ident, $type:ty, $pattern:pat => $value:expr) => {
         $(#[$doc])*
-        fn $name(operand: &Operand) -> $type {
+        pub(crate) fn $name(operand: &Operand) -> $type {
             match &operand.value {
                 $pattern => $value,
                 _ => unreachable!("arguments are checked before the call"),

@@ -16,6 +16,7 @@ use regex_syntax::hir::Hir;
 use crate::Text;
 use crate::error::{Outcome, fault};
 use crate::eval::Run;
+use crate::functions::text;
 use crate::unicode::{decode, is_alphanumeric};
 use crate::value::{Operand, Value};
 
@@ -77,13 +78,6 @@ const SHALLOW: usize = 50;
 fn build_aside(hir: Hir) -> Option<Regex> {
     let thread = std::thread::Builder::new().stack_size(32 << 20);
     thread.spawn(move || build(&hir)).ok()?.join().ok()?
-}
-
-fn text(operand: &Operand) -> &Text {
-    match &operand.value {
-        Value::Text(text) => text,
-        _ => unreachable!("arguments are checked before the call"),
-    }
 }
 
 pub(crate) fn regex_match(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
