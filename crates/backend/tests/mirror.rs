@@ -189,6 +189,15 @@ async fn a_store_that_refuses_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_answers_again_is_told_of_even_if_nothing_has_changed() {
+    let (memory, mut reader) = followed().await;
+    memory.reset_connections();
+    reader.unreachable().await;
+    let news = reader.changed().await;
+    assert_eq!((news.changed, news.continuity), (vec![], Continuity::Continued));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_answers_late_is_waited_for() {
     let memory = Memory::new(7);
     memory.cut();

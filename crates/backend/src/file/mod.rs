@@ -14,7 +14,7 @@ mod parse;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -178,14 +178,12 @@ impl Sources {
     }
 }
 
+/// What the file holds, and what is known of it after it was read.
 fn content(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
-    let metadata = fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
+    let mut file = File::open(path)?;
     let mut content = Vec::new();
-    File::open(path)?.read_to_end(&mut content)?;
-    Ok((content, metadata))
+    file.read_to_end(&mut content)?;
+    Ok((content, file.metadata()?))
 }
 
 /// True if the file was written within the time that writing one takes.

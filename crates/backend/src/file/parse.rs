@@ -25,7 +25,7 @@ use waypost_model::{InvalidKey, Key, clean_path};
 use super::STORE;
 use crate::{Error, ErrorKind, Result};
 
-/// As deep as lists and tables may be nested, in all three formats.
+/// As deep as YAML's lists and tables may be nested; the other formats' parsers have limits of their own.
 const DEPTH: usize = 64;
 
 /// A file's content, the same for all formats.
@@ -105,8 +105,16 @@ fn yaml(text: &str) -> std::result::Result<Node, Fault> {
         legacy_octal_numbers: true,
         non_finite_float_policy: serde_saphyr::options::NonFiniteFloatPolicy::AsString,
         with_snippet: false,
-        // Its own limits are for configuration files; a store may be larger. Aliases stay limited.
-        budget: serde_saphyr::budget! { max_nodes: 10_000_000, max_events: 40_000_000, max_depth: DEPTH },
+        // Its own limits are for configuration files: a store may be larger, and use one anchor everywhere.
+        // How much aliases may expand to stays limited.
+        budget: serde_saphyr::budget! {
+            max_nodes: 10_000_000,
+            max_events: 40_000_000,
+            max_depth: DEPTH,
+            max_aliases: 1_000_000,
+            max_merge_keys: 1_000_000,
+            enforce_alias_anchor_ratio: false,
+        },
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let message = error.render_with_formatter(&UserMessageFormatter);
@@ -328,6 +336,13 @@ mod tests {
     fn anchors_and_merge_keys_are_followed() {
         let yaml = "base: &base {p: 1, q: 1}\nreal: {<<: *base, q: 2}\n";
         assert_eq!(keys("x.yaml", yaml), ["/base/p=1", "/base/q=1", "/real/p=1", "/real/q=2"]);
+    }
+
+    #[test]
+    fn one_anchor_may_be_used_everywhere() {
+        let services: String =
+            (0..1000).map(|number| format!("s{number}: {{<<: *base, n: {number}}}\n")).collect();
+        assert_eq!(keys("x.yaml", &format!("base: &base {{p: 1}}\n{services}")).len(), 2001);
     }
 
     #[test]
