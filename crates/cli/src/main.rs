@@ -5,6 +5,7 @@
 
 mod announce;
 mod configuration;
+mod demo;
 mod gateway;
 mod kv;
 mod log;
@@ -36,6 +37,10 @@ enum Command {
     Announce(announce::Arguments),
     /// Read, write and watch keys
     Kv(kv::Arguments),
+    /// Show the whole arrangement on this machine
+    Demo(demo::Arguments),
+    #[command(hide = true)]
+    DemoService(demo::ServiceArguments),
 }
 
 /// Any error that ends the program, on one or more lines.
@@ -62,6 +67,8 @@ async fn command(command: Command) -> Result<ExitCode, Failed> {
         Command::Render(arguments) => render::render(arguments).await,
         Command::Announce(arguments) => announce::announce(arguments).await,
         Command::Kv(arguments) => kv::kv(arguments).await,
+        Command::Demo(arguments) => demo::demo(arguments).await,
+        Command::DemoService(arguments) => demo::service(arguments).await,
     }
 }
 
