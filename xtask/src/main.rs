@@ -27,7 +27,7 @@ Usage: cargo xtask <chore>
   demo [ARGS…]     Install what the demo needs, build waypost and run `waypost demo ARGS…`
   test [FILTER…]   All that CI checks; with filters, only the tests whose names contain one
   tidy             The repository's own rules: who may depend on whom, links, file lengths, …
-  bench [ARGS…]    Build waypost and run bench/bench.py with ARGS…
+  bench [ARGS…]    Build waypost and measure it beside a bare watch: bench/README.md
   deny             Check licences, bans and sources of all dependencies (needs cargo-deny)
 
 Servers that a chore needs and that are missing are installed when it runs as root on Debian, and
@@ -71,16 +71,16 @@ fn demo(args: &[String]) -> Outcome<()> {
     Err(format!("cannot run {}: {failed}", waypost.display()))
 }
 
-/// Becomes the benchmark, with the released binary named in `WAYPOST_BIN`.
+/// Becomes the benchmark, with the binaries that it compares named in `WAYPOST_BIN` and `FLOOR_BIN`.
 fn bench(args: &[String]) -> Outcome<()> {
-    let script = root().join("bench/bench.py");
-    if !script.exists() {
-        return Err("there is no bench/bench.py to run".to_owned());
-    }
     packages::ensure(packages::BENCH)?;
-    let waypost = build_waypost()?;
-    let failed = Command::new("python3").arg(script).args(args).env("WAYPOST_BIN", waypost).exec();
-    Err(format!("cannot run python3: {failed}"))
+    let workspace = Workspace::load()?;
+    // In one build: the same versions and features of everything in both.
+    cargo::run(cargo::command(["build", "--release", "--package=waypost-cli", "--package=waypost-bench"]))?;
+    let mut rig = Command::new("python3");
+    rig.arg(root().join("bench/bench.py")).args(args);
+    rig.env("WAYPOST_BIN", workspace.released("waypost")).env("FLOOR_BIN", workspace.released("floor"));
+    Err(format!("cannot run python3: {}", rig.exec()))
 }
 
 fn deny() -> Outcome<()> {

@@ -40,7 +40,7 @@ pub(crate) const DEMO: &[Needed] = &[ETCD, NGINX];
 pub(crate) const TEST: &[Needed] = &[ETCD, ETCDCTL, NGINX, SETPRIV, STRACE, IP];
 
 /// What the benchmark starts.
-pub(crate) const BENCH: &[Needed] = &[ETCD, ETCDCTL, NGINX, PYTHON];
+pub(crate) const BENCH: &[Needed] = &[ETCD, PYTHON];
 
 /// Where Debian keeps servers; an ordinary user's `PATH` does not look there.
 const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];

@@ -1,0 +1,39 @@
+"""A child process: started, measured, ended."""
+import os
+import subprocess
+import time
+
+
+class Process:
+    def __init__(self, argv, log):
+        with open(log, "ab") as output:
+            self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        self.log = log
+
+    def cpu(self):
+        """Seconds of CPU time that all its threads have used, without its children's."""
+        # clock_getcpuclockid(3): the clock of another process is named by its inverted id.
+        return time.clock_gettime_ns((~self.child.pid << 3) | 2) / 1e9
+
+    def memory(self, field="VmRSS"):
+        """MiB resident now; with VmHWM, at the most so far."""
+        with open(f"/proc/{self.child.pid}/status") as status:
+            line = next(line for line in status if line.startswith(field))
+        return int(line.split()[1]) / 1024
+
+    def last_words(self):
+        with open(self.log, errors="replace") as log:
+            return log.read()[-600:].strip() or "nothing in its log"
+
+    def has_ended(self):
+        return self.child.poll() is not None
+
+    def stop(self):
+        if self.has_ended():
+            return
+        self.child.terminate()
+        try:
+            self.child.wait(5)
+        except subprocess.TimeoutExpired:
+            os.kill(self.child.pid, 9)
+            self.child.wait()
