@@ -9,6 +9,7 @@
 
 mod binary;
 mod load;
+mod namespace;
 mod running;
 mod strace;
 mod tree;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use binary::{Output, available, command, finish, once, run_to_end, unavailable};
 pub use load::Load;
+pub use namespace::Namespace;
 pub use running::Waypost;
 pub use strace::{Call, Strace};
 pub use tree::{Resource, Tree};

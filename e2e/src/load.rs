@@ -1,6 +1,7 @@
 //! Requests without a pause, and what became of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -57,21 +58,6 @@ impl Load {
         self.shared.seen().failures
     }
 
-    /// Waits until each of `handlers` has answered again.
-    ///
-    /// # Panics
-    ///
-    /// When one does not in time.
-    #[track_caller]
-    pub fn wait_for_all(&self, handlers: &[&str]) {
-        let before = self.handlers();
-        let count = |handlers: &BTreeMap<String, usize>, name: &str| handlers.get(name).copied().unwrap_or(0);
-        for name in handlers {
-            let has_answered = || count(&self.handlers(), name) > count(&before, name);
-            wait_until(format!("an answer of {name}"), DEADLINE, has_answered);
-        }
-    }
-
     /// Waits until a number of requests in a row are answered, all by one of `handlers`, and by each of them.
     ///
     /// # Panics
@@ -79,9 +65,9 @@ impl Load {
     /// When that is not so in time.
     #[track_caller]
     pub fn wait_for_exactly(&self, handlers: &[&str]) {
-        let wanted: std::collections::BTreeSet<&str> = handlers.iter().copied().collect();
+        let wanted: BTreeSet<&str> = handlers.iter().copied().collect();
         let mut before = self.handlers();
-        wait_until(format!("answers of exactly {handlers:?}"), DEADLINE, || {
+        wait_until(Waited { handlers, load: self }, DEADLINE, || {
             let now = self.handlers();
             let new = |name: &String| now[name] - before.get(name).copied().unwrap_or(0);
             if now.keys().map(new).sum::<usize>() < 20 {
@@ -92,6 +78,19 @@ impl Load {
             before = now;
             is_exact
         });
+    }
+}
+
+/// Who is waited for, with what was seen when the waiting is over.
+struct Waited<'a> {
+    handlers: &'a [&'a str],
+    load: &'a Load,
+}
+
+impl fmt::Display for Waited<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Seen { handlers, failures } = self.load.shared.seen();
+        write!(f, "answers of exactly {:?}; there were {handlers:?}, and not: {failures:?}", self.handlers)
     }
 }
 
@@ -110,7 +109,9 @@ impl Shared {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
             Ok(answer) if answer.status == 200 => {
-                let handler = answer.header("x-handler").unwrap_or("nobody").to_owned();
+                // The service may name itself too; the proxy adds its word after that.
+                let mut handlers = answer.headers.into_iter().rev().filter(|(name, _)| name == "x-handler");
+                let handler = handlers.next().map_or_else(|| "nobody".to_owned(), |(_, value)| value);
                 *seen.handlers.entry(handler).or_default() += 1;
             }
             Ok(answer) => seen.failures.push(format!("{}: {}", answer.status, answer.text())),

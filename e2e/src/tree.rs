@@ -110,7 +110,8 @@ pub struct Resource {
     keys: String,
     template: String,
     destination: Option<PathBuf>,
-    counts_reloads: bool,
+    /// What a reload that is counted does first.
+    counted: Option<String>,
     lines: Vec<String>,
 }
 
@@ -122,7 +123,7 @@ impl Resource {
             keys: "/web".to_owned(),
             template: "{{range gets \"/web/*\"}}{{base .Key}}={{.Value}}\n{{end}}".to_owned(),
             destination: None,
-            counts_reloads: false,
+            counted: None,
             lines: Vec::new(),
         }
     }
@@ -150,8 +151,14 @@ impl Resource {
 
     /// A `reload_cmd` that notes what it finds in the destination, for [`Tree::reloads`].
     #[must_use]
-    pub fn counts_reloads(mut self) -> Resource {
-        self.counts_reloads = true;
+    pub fn counts_reloads(self) -> Resource {
+        self.counts_reloads_after("true")
+    }
+
+    /// As [`Resource::counts_reloads`], with a line for the shell to be run before the note is taken.
+    #[must_use]
+    pub fn counts_reloads_after(mut self, line: &str) -> Resource {
+        self.counted = Some(line.to_owned());
         self
     }
 
@@ -161,7 +168,7 @@ impl Resource {
         self.line(&format!("check_cmd = '''{command}'''"))
     }
 
-    /// A `reload_cmd`, likewise; not with [`Resource::counts_reloads`], which is one.
+    /// A `reload_cmd`, likewise; instead of one that counts.
     #[must_use]
     pub fn reload(self, command: &str) -> Resource {
         self.line(&format!("reload_cmd = '''{command}'''"))
@@ -178,9 +185,9 @@ impl Resource {
     #[track_caller]
     pub fn write_to(mut self, tree: &Tree) {
         let destination = self.destination.clone().unwrap_or_else(|| tree.destination(&self.name));
-        if self.counts_reloads {
+        if let Some(first) = self.counted.take() {
             let note = note(&destination, &tree.reload_log(&self.name));
-            self = self.reload(&note);
+            self = self.reload(&format!("{first}; {note}"));
         }
         let Resource { name, keys, template, lines, .. } = self;
         let destination = destination.display();

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
 
 use waypost_e2e::{Call, DEADLINE, Resource, Strace, Tree, Waypost, command, finish, once, require};
@@ -260,13 +261,19 @@ fn an_agent_killed_while_its_check_or_reload_runs_is_made_good_by_the_next() {
     }
 }
 
+/// A line for the shell that makes `began`, and ends when `go` is there, or when all of the test is gone.
+fn waits(began: &Path, go: &Path) -> String {
+    let (began, go) = (began.display(), go.display());
+    format!("touch {began}; while test -e {began} && ! test -e {go}; do sleep 0.05; done")
+}
+
 #[test]
 fn a_reload_whose_agent_was_killed_is_run_again() {
     require!("etcd");
     let etcd = Etcd::start();
     let owing = Owing::checked(&etcd);
     let (began, go) = (owing.tree.join("began"), owing.tree.join("go"));
-    let wait = format!("touch {}; until test -e {}; do sleep 0.05; done", began.display(), go.display());
+    let wait = waits(&began, &go);
     Resource::new("web").template(TEMPLATE).reload(&wait).write_to(&owing.tree);
     let agent = Waypost::agent(&owing.tree, ["--node", &etcd.endpoint()]);
     wait_until("the reload", DEADLINE, || began.exists());
