@@ -3,6 +3,7 @@
 //! The promise is one-sided: if a render's outcome can change because a name appeared, changed or went,
 //! [`Reads::touched_by`] says so for that name. It may also say so when the outcome stays.
 
+use std::collections::HashSet;
 use std::mem;
 
 use crate::{Glob, Text};
@@ -12,6 +13,7 @@ use crate::{Glob, Text};
 pub struct Reads {
     keys: Names,
     globs: Vec<Glob>,
+    patterns: HashSet<Text>, // of `globs`
     directories: Names,
     files: Names,
     /// The render asked for something outside of keys and files: the time, the host, its name, addresses
@@ -52,7 +54,7 @@ impl Reads {
     }
 
     pub(crate) fn add_glob(&mut self, glob: &Glob) {
-        if !self.globs.iter().rev().any(|known| known.pattern() == glob.pattern()) {
+        if self.patterns.insert(glob.pattern().clone()) {
             self.globs.push(glob.clone());
         }
     }
