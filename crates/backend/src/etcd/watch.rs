@@ -66,6 +66,8 @@ struct Watcher {
     stream: WatchStream,
     /// By watch id, which counts from 1.
     watched: Vec<Watched>,
+    /// How many of them etcd has answered, in the order in which they were asked for.
+    answered: usize,
     position: Position,
     waiting: VecDeque<Batch>,
     probe: tokio::time::Interval,
@@ -87,6 +89,7 @@ impl Watcher {
             connection,
             stream,
             watched,
+            answered: 0,
             position: after,
             waiting: VecDeque::new(),
             probe,
@@ -112,6 +115,7 @@ impl Watcher {
 
     async fn take(&mut self, response: WatchResponse) -> Result<()> {
         let is_at = position_of(response.header())?;
+        self.answered += usize::from(response.created());
         if response.canceled() {
             return self.canceled(&response).await;
         }
@@ -141,32 +145,52 @@ impl Watcher {
             return Err(self.lost(format!("it was compacted up to {}", response.compact_revision())));
         }
         let reason = response.cancel_reason().to_owned();
-        let id = usize::try_from(response.watch_id()).unwrap_or_default();
-        let watched = id.checked_sub(1).and_then(|number| self.watched.get(number));
         if reason.contains("permission denied") {
-            // Permission for what is below a path is often all there is; the path as a key is then left out.
-            return match watched {
-                Some(watched) if watched.range.is_one_key() => Ok(()),
-                _ => Err(Error::new(ErrorKind::Denied, STORE, "watch", self.shown()).because(reason)),
-            };
+            return self.denied(response, reason).await;
+        }
+        if reason.contains("invalid auth token") {
+            // It is renewed with the next request, not on a stream.
+            return Err(Error::new(ErrorKind::Unavailable, STORE, "watch", self.shown()).because(reason));
         }
         let reason = if reason.is_empty() { "the server cancelled the watch".to_owned() } else { reason };
         self.reopen(Error::new(ErrorKind::Unavailable, STORE, "watch", self.shown()).because(reason)).await
     }
 
-    /// Opens the stream again on the same connection, unless `error` is not of the kind that passes.
+    /// Permission for what is below a path is often all there is; the path as a key is then left out.
+    ///
+    /// The others are asked for anew without it: after a refusal, many versions of etcd listen to no further
+    /// request on the stream. Which one was refused, only the order tells: the id may be -1.
+    ///
+    /// Source: `recvLoop` in etcd's `api/v3rpc/watch.go`, which returned there before it was made to go on.
+    async fn denied(&mut self, response: &WatchResponse, reason: String) -> Result<()> {
+        let number = self.answered.checked_sub(1).filter(|_| response.created());
+        match number.and_then(|number| self.watched.get(number)) {
+            Some(watched) if watched.range.is_one_key() => {
+                self.watched.remove(self.answered - 1);
+                self.resume().await
+            }
+            _ => Err(Error::new(ErrorKind::Denied, STORE, "watch", self.shown()).because(reason)),
+        }
+    }
+
+    /// Opens the stream again on the same connection, from where each of its watches was.
+    async fn resume(&mut self) -> Result<()> {
+        self.stream = open_stream(&self.connector, &self.connection, &self.watched).await?;
+        self.answered = 0;
+        Ok(())
+    }
+
+    /// The same after a while, unless `error` is not of the kind that passes.
     async fn reopen(&mut self, error: Error) -> Result<()> {
         if !error.is_transient() || self.backoff.failures() > 10 {
             return Err(error);
         }
         tracing::debug!(store = STORE, reason = error.chain(), "the watch ended; resuming it");
         tokio::time::sleep(self.backoff.failed(Instant::now().into_std())).await;
-        match open_stream(&self.connector, &self.connection, &self.watched).await {
-            Ok(stream) => self.stream = stream,
-            Err(later) if later.kind() == error.kind() => return Err(error),
-            Err(later) => return Err(later),
+        match self.resume().await {
+            Err(later) if later.kind() == error.kind() => Err(error),
+            resumed => resumed,
         }
-        Ok(())
     }
 
     /// Asks the peer for anything at all. What it answers does not matter.

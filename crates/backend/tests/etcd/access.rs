@@ -154,6 +154,25 @@ async fn permission_below_a_prefix_is_enough_to_read_watch_and_register_there() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_may_not_be_watched_does_not_keep_others_from_being_watched() {
+    require!("etcd");
+    let grants = ["/a/", "/b/", "/c/"].map(|prefix| (prefix, Permission::ReadWrite));
+    let etcd = Etcd::options().user("app", PASSWORD, &grants).start();
+    let store = as_user(&etcd, PASSWORD);
+    let asked = prefixes(&["/a", "/b", "/c"]);
+    let position = store.snapshot(&asked).await.unwrap().position;
+    let mut watch = store.watch(&asked, position);
+    for round in ["1", "2"] {
+        for name in ["/a/x", "/b/x", "/c/x"] {
+            etcd.put(name, round);
+            let batch = tokio::time::timeout(Duration::from_secs(20), watch.next()).await;
+            let batch = batch.unwrap_or_else(|_| panic!("{name} is not watched")).unwrap().unwrap();
+            assert_eq!(batch.changes[0].key, key(name));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_permission_everything_is_denied() {
     require!("etcd");
     let etcd = with_user(None);
