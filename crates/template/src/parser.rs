@@ -85,6 +85,7 @@ struct Defined {
 /// A block that waits for its `end`.
 struct Block {
     kind: BlockKind,
+    at: usize,
     /// It is the `else if` or `else with` of the block below and shares its `end`.
     chained: bool,
     known: usize,
@@ -121,14 +122,17 @@ impl Parser<'_> {
     fn file(&mut self, name: &str) -> Parsed<()> {
         loop {
             let token = self.take();
-            match token.kind {
-                Kind::Text => {
+            match (token.kind, self.blocks.last()) {
+                (Kind::Text, _) => {
                     self.builder.empty &= is_blank(&self.source[token.start..token.end]);
                     self.builder.text(token.start, token.end);
                 }
-                Kind::LeftDelim => self.action()?,
-                Kind::End if self.blocks.is_empty() => break,
-                Kind::End => return self.fail(token, "unexpected EOF"),
+                (Kind::LeftDelim, _) => self.action()?,
+                (Kind::End, None) => break,
+                (Kind::End, Some(block)) => {
+                    let message = "unexpected EOF: the block that begins here has no {{end}}".to_owned();
+                    return Err(SyntaxError { at: block.at, message });
+                }
                 _ => return self.unexpected(token, "input"),
             }
         }
@@ -178,30 +182,30 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn open(&mut self, kind: BlockKind, chained: bool, known: usize, scope: usize) {
+    fn open(&mut self, kind: BlockKind, at: usize, chained: bool, [known, scope]: [usize; 2]) {
         let inner_scope = self.builder.mark();
-        self.blocks.push(Block { kind, chained, known, scope, inner_scope });
+        self.blocks.push(Block { kind, at, chained, known, scope, inner_scope });
     }
 
     fn if_clause(&mut self, chained: bool) -> Parsed<()> {
-        let (known, scope) = (self.builder.known.len(), self.builder.mark());
+        let outer = [self.builder.known.len(), self.builder.mark()];
         let head = self.pipeline("if")?;
         self.builder.drop_unbox();
         let otherwise = self.builder.emit(Op::JumpUnless(0), head.at);
-        self.open(BlockKind::If { otherwise }, chained, known, scope);
+        self.open(BlockKind::If { otherwise }, head.at, chained, outer);
         Ok(())
     }
 
     fn with_clause(&mut self, chained: bool) -> Parsed<()> {
-        let (known, scope) = (self.builder.known.len(), self.builder.mark());
+        let outer = [self.builder.known.len(), self.builder.mark()];
         let head = self.pipeline("with")?;
         let otherwise = self.builder.emit(Op::With(0), head.at);
-        self.open(BlockKind::With { otherwise }, chained, known, scope);
+        self.open(BlockKind::With { otherwise }, head.at, chained, outer);
         Ok(())
     }
 
     fn range_clause(&mut self) -> Parsed<()> {
-        let (known, scope) = (self.builder.known.len(), self.builder.mark());
+        let outer = [self.builder.known.len(), self.builder.mark()];
         let Head { at, first, second, .. } = self.pipeline("range")?;
         let (index, element) = if second.is_some() { (first, second) } else { (None, first) };
         let loops = &mut self.builder.body().loops;
@@ -211,7 +215,7 @@ impl Parser<'_> {
         let body = self.builder.label();
         self.builder.body().loops[site as usize].body = body;
         self.builder.loops.push(OpenLoop { site, otherwise: false });
-        self.open(BlockKind::Range { site }, false, known, scope);
+        self.open(BlockKind::Range { site }, at, false, outer);
         Ok(())
     }
 
@@ -324,7 +328,7 @@ impl Parser<'_> {
         let token = self.take_non_space();
         let name = self.template_name(token, "define clause")?;
         self.expect(Kind::RightDelim, "define clause")?;
-        self.begin_body(name);
+        self.begin_body(name, token.start);
         Ok(())
     }
 
@@ -333,14 +337,14 @@ impl Parser<'_> {
         let name = self.template_name(token, "block clause")?;
         self.pipeline("block clause")?;
         self.call_template(name.clone(), token);
-        self.begin_body(name);
+        self.begin_body(name, token.start);
         Ok(())
     }
 
-    fn begin_body(&mut self, name: Text) {
+    fn begin_body(&mut self, name: Text, at: usize) {
         let around = Box::new(self.builder.replace(Builder::new()));
         let kind = BlockKind::Define { name, around };
-        self.blocks.push(Block { kind, chained: false, known: 0, scope: 0, inner_scope: 0 });
+        self.blocks.push(Block { kind, at, chained: false, known: 0, scope: 0, inner_scope: 0 });
     }
 
     fn template_clause(&mut self) -> Parsed<()> {
