@@ -48,7 +48,20 @@ pub fn command() -> Command {
     for variable in VARIABLES {
         command.env_remove(variable);
     }
+    // Checks and reloads call nginx, which Debian keeps where an ordinary user's `PATH` does not look.
+    let path = env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
     command
+}
+
+/// Gives `wrapper`, which is to start waypost, the environment that waypost itself would get.
+pub(crate) fn share_environment(waypost: &Command, wrapper: &mut Command) {
+    for (variable, value) in waypost.get_envs() {
+        match value {
+            Some(value) => wrapper.env(variable, value),
+            None => wrapper.env_remove(variable),
+        };
+    }
 }
 
 /// Runs waypost with `arguments` to its end.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::binary::share_environment;
 use crate::{command, unavailable};
 
 /// Mounts that only what is started in here sees.
@@ -45,9 +46,7 @@ impl Namespace {
         let waypost = command();
         let mut unshared = self.unshare("exec \"$@\"");
         unshared.arg(waypost.get_program());
-        for (variable, _) in waypost.get_envs() {
-            unshared.env_remove(variable);
-        }
+        share_environment(&waypost, &mut unshared);
         unshared
     }
 

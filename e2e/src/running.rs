@@ -1,6 +1,6 @@
 //! A waypost that keeps running, with its log.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -194,15 +194,14 @@ impl Waypost {
         self.process.kill();
     }
 
-    /// Starts it again, with more `arguments`, after it was stopped or killed.
+    /// Starts it again as it was; one that still runs is killed.
     ///
     /// # Panics
     ///
     /// When it cannot be started.
     #[track_caller]
-    pub fn start_again(&mut self, arguments: impl IntoIterator<Item = OsString>) {
+    pub fn start_again(&mut self) {
         self.kill();
-        self.command.args(arguments);
         self.process = Process::start("waypost", &self.command, &self.log);
     }
 }

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use waypost_servers::wait_for;
 
+use crate::binary::share_environment;
 use crate::{DEADLINE, command};
 
 /// What is traced, by every name that the kernel has for it.
@@ -80,9 +81,7 @@ impl Strace {
         // Not with `--seccomp-bpf`: strace 6.1 then injects nothing into a thread after its first call.
         strace.args(["-D", "-f", "-y", "-s", "4096", "-e", TRACED, "-o"]).arg(&self.log);
         strace.args(&self.inject).arg(waypost.get_program());
-        for (variable, _) in waypost.get_envs() {
-            strace.env_remove(variable);
-        }
+        share_environment(&waypost, &mut strace);
         strace
     }
 

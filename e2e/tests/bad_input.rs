@@ -89,7 +89,7 @@ fn a_template_error_is_told_with_its_place_and_gone_once_the_file_is_mended() {
     assert_refused(&tree, &once(&tree, ["--node", &etcd.endpoint()]), &wanted);
 
     let agent = agent(&tree, &etcd.endpoint());
-    agent.wait_logged(&["ERROR", "template failed", "web.tmpl:2:22: ", "trying again in"]);
+    agent.wait_logged(&["ERROR", "template failed", "web.tmpl:2:22: ", "trying again in", "web.toml"]);
     fs::write(tree.template("web"), VALUE).unwrap();
     agent.wait_for_reload(&tree, "web", &format!("1={SECRET}\n"));
     assert_keeps_secrets(&agent);
@@ -121,6 +121,28 @@ fn a_missing_key_is_named_and_waited_for() {
     etcd.put("/web/port", "80");
     agent.wait_for_reload(&tree, "web", &format!("one\n{SECRET}80\n"));
     assert_keeps_secrets(&agent);
+}
+
+#[test]
+fn a_value_that_a_function_refuses_is_not_shown() {
+    require!("etcd");
+    let etcd = etcd();
+    for call in [
+        "atoi (getv \"/web/1\")",
+        "parseBool (getv \"/web/1\")",
+        "json (getv \"/web/1\")",
+        "jsonArray (getv \"/web/1\")",
+        "base64Decode (getv \"/web/1\")",
+        "index (getv \"/web/1\") 99",
+        "add (getv \"/web/1\") 1",
+        "lt (getv \"/web/1\") 3",
+        "(getv \"/web/1\").Field",
+        "gets (printf \"[%s\" (getv \"/web/1\"))",
+        "template \"none\" (getv \"/web/1\")",
+    ] {
+        let tree = tree(Resource::new("web").template(&format!("line 1\n{{{{{call}}}}}\n")));
+        assert_refused(&tree, &once(&tree, ["--node", &etcd.endpoint()]), &["render failed: web.tmpl:2:"]);
+    }
 }
 
 #[test]
@@ -165,7 +187,7 @@ fn a_wrong_password_is_told_and_tried_again() {
     assert!(agent.is_running(), "a password can be set right in the registry too: it is tried again");
     fs::write(&password, SECRET).unwrap();
     agent.stop();
-    agent.start_again([]);
+    agent.start_again();
     agent.wait_for_reload(&tree, "web", "1=a\n");
     assert_keeps_secrets(&agent);
 }
@@ -246,7 +268,7 @@ fn a_check_that_fails_keeps_the_old_file_and_shows_what_it_printed() {
     assert_eq!(tree.reloads("web"), [""; 0]);
 
     let agent = agent(&tree, &etcd.endpoint());
-    agent.wait_logged(&["ERROR", "check failed", "exit status: 7", "trying again in"]);
+    agent.wait_logged(&["ERROR", "check failed", "exit status: 7", "trying again in", "web.toml"]);
     assert_eq!(tree.text("web").as_deref(), Some(OLD));
     fs::write(&good, "").unwrap();
     agent.wait_for_reload(&tree, "web", &format!("1={SECRET}\n"));

@@ -9,8 +9,8 @@ use std::path::Path;
 use waypost_e2e::{DEADLINE, Load, Tree, Waypost, require};
 use waypost_servers::{Etcd, Http, Nginx, Ports, get, wait_until};
 
-/// The example's files in `tree`, with its three fixed places made free ones: the data directory, the pid
-/// file and the port.
+/// The example's files in `tree`, with its fixed places made free ones: the data directory, the pid file
+/// and the port.
 fn install(tree: &Tree, port: u16) {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/nginx");
     let copy = |name: &str, replaced: &[(&str, &str)]| {
@@ -25,15 +25,27 @@ fn install(tree: &Tree, port: u16) {
     let pid = tree.join("nginx.pid").display().to_string();
     let listen = format!("listen 127.0.0.1:{port};");
     copy("conf.d/nginx.toml", &[("/var/lib/waypost/nginx", &data)]);
-    copy("templates/nginx.conf.tmpl", &[("/run/waypost-nginx.pid", &pid), ("listen 80;", &listen)]);
+    // And where nginx keeps what it buffers, which only root may write to.
+    let buffers = format!("access_log off;\n{}", buffers(tree));
+    let places = [("/run/waypost-nginx.pid", &*pid), ("listen 80;", &listen), ("access_log off;", &buffers)];
+    copy("templates/nginx.conf.tmpl", &places);
+}
+
+/// Lines for the `http` block that keep what nginx buffers in `tree`.
+fn buffers(tree: &Tree) -> String {
+    let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    kinds.map(|kind| format!("{kind}_temp_path {};\n", tree.join(kind).display())).concat()
 }
 
 /// A service that is a command: an nginx of its own, in the foreground, without access to any other's files.
 fn command_that_serves(tree: &Tree, port: u16) -> Vec<String> {
     let (config, pid) = (tree.join("service.conf"), tree.join("service.pid"));
     let server = format!("server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"served\\n\"; }} }}");
-    let text =
-        format!("daemon off; pid {}; events {{}} http {{ access_log off; {server} }}\n", pid.display());
+    let text = format!(
+        "daemon off; pid {}; events {{}} http {{ access_log off; {}{server} }}\n",
+        pid.display(),
+        buffers(tree)
+    );
     fs::write(&config, text).unwrap();
     let nginx = waypost_servers::find("nginx").unwrap().display().to_string();
     let config = config.display().to_string();
@@ -91,7 +103,7 @@ fn services_come_and_go_and_everything_else_dies_and_nginx_serves_all_the_time()
     let _announcer_of_three = announce("three", three.port(), &node, &[]);
     wait_until("the third key", DEADLINE, || etcd.get("/test/three").is_some());
     load.wait_for_exactly(&[&one, &two_at]);
-    agent.start_again([]);
+    agent.start_again();
     load.wait_for_exactly(&[&one, &two_at, &three.endpoint()]);
 
     // One is stopped: its key goes first, then the command.

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use waypost_e2e::{Resource, Tree, Waypost, require};
+use waypost_e2e::{Resource, Tree, Waypost, once, require};
 use waypost_servers::{Etcd, EtcdCluster, EtcdGrpcProxy, Proxy, wait_until};
 
 /// How soon after a connection works again a change is in the file; a second or two when it is quiet.
@@ -190,13 +190,29 @@ fn an_etcd_emptied_while_the_agent_was_down_keeps_the_last_good_file() {
     assert!(agent.stop().success());
 
     etcd.wipe();
-    agent.start_again([]);
+    agent.start_again();
 
     agent.wait_logged(&["WARN", "held", "none of the 2 keys is there"]);
     assert_eq!(tree.text("web").as_deref(), Some("a=1\nb=1\n"));
     put_all(&etcd, &[("a", "2"), ("b", "1")]);
     agent.wait_for_reload(&tree, "web", "a=2\nb=1\n");
     agent.reloads_with_a_cause(&tree, "web");
+}
+
+#[test]
+fn a_single_pass_on_an_emptied_etcd_keeps_the_file_and_says_so() {
+    require!("etcd");
+    let (etcd, tree) = (Etcd::start(), tree());
+    put_all(&etcd, &[("a", "1")]);
+    let node = etcd.endpoint();
+    assert_eq!(once(&tree, ["--node", &node]).code, Some(0));
+
+    etcd.wipe();
+
+    let output = once(&tree, ["--node", &node]);
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
+    assert!(output.stderr.contains("none of the 1 keys is there"), "{}", output.stderr);
+    assert_eq!((tree.text("web").as_deref(), tree.reloads("web").len()), (Some("a=1\n"), 1));
 }
 
 #[test]
