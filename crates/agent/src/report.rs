@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::field::DisplayValue;
 use waypost_model::Position;
 
 use crate::Resource;
@@ -184,15 +185,15 @@ impl Observer for Log {
                 tracing::warn!(resource = resource.name, reason, "held");
             }
             Report::Failed { resource, failure, retry } => {
-                let (again, detail) = (again(*retry), indented(&failure.detail));
-                tracing::error!(resource = resource.name, "{failure}{again}{detail}");
+                let (again, detail) = (again(*retry), lines(&failure.detail));
+                tracing::error!(resource = resource.name, detail, "{failure}{again}");
             }
             Report::Reloaded { command, took } => {
                 tracing::info!(command = &**command, ?took, "reloaded");
             }
             Report::ReloadFailed { failure, retry, .. } => {
-                let (again, detail) = (again(*retry), indented(&failure.detail));
-                tracing::error!("{failure}{again}{detail}");
+                let (again, detail) = (again(*retry), lines(&failure.detail));
+                tracing::error!(detail, "{failure}{again}");
             }
         }
     }
@@ -202,6 +203,8 @@ fn again(retry: Option<Duration>) -> String {
     retry.map(|pause| format!("; trying again in {:.1} s", pause.as_secs_f64())).unwrap_or_default()
 }
 
-fn indented(detail: &str) -> String {
-    detail.lines().map(|line| format!("\n    {line}")).collect()
+/// What has several lines comes last, below the line that says what it is about; none if there is nothing.
+fn lines(detail: &str) -> Option<DisplayValue<String>> {
+    let lines: String = detail.lines().map(|line| format!("\n    {line}")).collect();
+    (!lines.is_empty()).then(|| tracing::field::display(lines))
 }
