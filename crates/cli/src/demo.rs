@@ -41,6 +41,9 @@ pub(crate) struct ServiceArguments {
     name: String,
     /// Where it listens
     address: SocketAddr,
+    /// End when standard input does, which is a pipe
+    #[arg(long)]
+    with_input: bool,
 }
 
 pub(crate) async fn demo(arguments: Arguments) -> Result<ExitCode, Failed> {
@@ -58,8 +61,16 @@ pub(crate) async fn demo(arguments: Arguments) -> Result<ExitCode, Failed> {
 }
 
 pub(crate) async fn service(arguments: ServiceArguments) -> Result<ExitCode, Failed> {
-    let ServiceArguments { name, address } = arguments;
-    waypost_demo::serve(&name, address, stopped()?)
+    let ServiceArguments { name, address, with_input } = arguments;
+    let stopped = stopped()?;
+    let stop = async {
+        if with_input {
+            future::select(Box::pin(stopped), Box::pin(waypost_demo::input_ended())).await;
+        } else {
+            stopped.await;
+        }
+    };
+    waypost_demo::serve(&name, address, stop)
         .await
         .map_err(|error| format!("cannot serve on {address}: {error}"))?;
     Ok(ExitCode::SUCCESS)

@@ -279,7 +279,9 @@ impl Arrangement {
         let patience = ["--timeout", "5s", "--stop-timeout", "2s", "--log-level", "info"].map(str::to_owned);
         let mut words = self.command(name, address);
         words.splice(2..2, patience);
-        let line = Line::new(&self.program, words.into_iter().skip(1));
+        words.push("--with-input".to_owned());
+        let mut line = Line::new(&self.program, words.into_iter().skip(1));
+        line.has_input = true;
         Process::start(name, &line, self.place.path())
     }
 

@@ -65,7 +65,7 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// Who is registered now; gives what changed.
+    /// Who is registered now; gives what changed, in the order in which it was written.
     pub(crate) fn registered(&mut self, picture: Picture, at: Instant) -> Vec<Change> {
         let before = std::mem::replace(&mut self.registered, picture);
         let now = &self.registered;
@@ -73,7 +73,7 @@ impl Changes {
         let came = came.map(|(endpoint, (name, revision))| (Kind::Came, endpoint, name, *revision));
         let went = before.services.iter().filter(|(endpoint, _)| !now.services.contains_key(endpoint));
         let went = went.map(|(endpoint, (name, _))| (Kind::Went, endpoint, name, now.revision));
-        let new: Vec<Change> = went
+        let mut new: Vec<Change> = went
             .chain(came)
             .map(|(kind, endpoint, name, revision)| Change {
                 name: name.clone(),
@@ -88,6 +88,7 @@ impl Changes {
                 is_told: false,
             })
             .collect();
+        new.sort_by_key(|change| change.revision);
         for change in &new {
             self.overtake(&change.endpoint);
         }

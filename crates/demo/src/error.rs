@@ -45,6 +45,14 @@ pub enum Error {
     /// The registry does not answer, or refuses.
     #[error(transparent)]
     Registry(#[from] waypost_backend::Error),
+    /// Somebody's etcd could not be cleaned up: it went away.
+    #[error("keys below {prefix} may be left in etcd")]
+    Left {
+        /// Where all that was written is.
+        prefix: String,
+        /// What keeps them from being removed.
+        source: waypost_backend::Error,
+    },
     /// The services have no address that nginx could reach them at.
     #[error(transparent)]
     Address(#[from] waypost_announce::AddressError),

@@ -35,5 +35,5 @@ mod tell;
 
 pub use error::Error;
 pub use run::{Settings, run};
-pub use service::serve;
+pub use service::{input_ended, serve};
 pub use summary::Summary;

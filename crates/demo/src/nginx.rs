@@ -75,7 +75,7 @@ impl Nginx {
             ("src", "nginx.conf.tmpl".to_owned()),
             ("dest", self.config().display().to_string()),
             ("prefix", root.to_owned()),
-            ("check_cmd", format!("{program} -t -q {check} -c {{{{.src}}}}")),
+            ("check_cmd", format!("{program} -t -q {check} -c \"{{{{.src}}}}\"")),
             // Before nginx runs there is nothing to reload: it starts with the file as it is then.
             ("reload_cmd", format!("test ! -s {pid} || kill -HUP \"$(cat {pid})\"")),
         ];
@@ -201,6 +201,6 @@ mod tests {
         let resource = nginx().resource("/corner");
         assert!(resource.contains(r"'-p' '/tmp/it'\\''s here/nginx/'"), "{resource}");
         assert!(resource.contains("prefix = \"/corner\"\n"), "{resource}");
-        assert!(resource.contains("-c {{.src}}\"\n"), "{resource}");
+        assert!(resource.contains(r#"-c \"{{.src}}\""#), "{resource}");
     }
 }

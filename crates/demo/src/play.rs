@@ -293,11 +293,10 @@ impl<'a> Play<'a> {
         self.tell.print(&text)
     }
 
-    /// Ends everything.
-    pub(crate) async fn end(self) -> Result<Tell<'a>, Error> {
+    /// Ends everything; whether that went well comes beside what prints.
+    pub(crate) async fn end(self) -> (Tell<'a>, Result<(), Error>) {
         let Play { arrangement, tell, load, .. } = self;
         drop(load);
-        arrangement.end().await?;
-        Ok(tell)
+        (tell, arrangement.end().await)
     }
 }

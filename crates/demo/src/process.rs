@@ -1,7 +1,8 @@
 //! Child processes that cannot outlive the demonstration.
 //!
 //! Each is started through `setpriv --pdeathsig`, if that is installed: then the kernel ends it when we die,
-//! even by SIGKILL. That signal is tied to the thread that started the child, so all is started from the main
+//! even by SIGKILL. It then looks whether we live still, since that may have been before there was somebody
+//! to signal. The signal is tied to the thread that started the child, so all is started from the main
 //! thread; the binary's runtime has no other.
 //!
 //! Each leads a process group of its own, so that Ctrl-C in a terminal is for us alone, and so that what it
@@ -24,7 +25,7 @@ pub(crate) use rustix::process::Signal;
 use crate::Error;
 
 /// How many lines of a log an error shows.
-const TAIL: usize = 12;
+const TAIL: usize = 6;
 
 /// How often it is looked whether a child has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -38,6 +39,9 @@ const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 /// Settings of waypost and etcd that are meant for others than the ones we start.
 const FOREIGN_VARIABLES: [&str; 2] = ["WAYPOST_", "ETCD_"];
 
+/// Goes on only if the process that is given first is the parent, as it was at the start.
+const GO_ON_WITH_PARENT: &str = r#"test "$PPID" = "$0" && exec "$@""#;
+
 /// What to start.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
@@ -45,12 +49,14 @@ pub(crate) struct Line {
     pub(crate) arguments: Vec<OsString>,
     /// What the child gets when we die.
     pub(crate) on_our_death: Signal,
+    /// Whether standard input is a pipe that ends with us; otherwise it is empty.
+    pub(crate) has_input: bool,
 }
 
 impl Line {
     pub(crate) fn new<A: Into<OsString>>(program: &Path, arguments: impl IntoIterator<Item = A>) -> Line {
         let arguments = arguments.into_iter().map(Into::into).collect();
-        Line { program: program.to_owned(), arguments, on_our_death: Signal::KILL }
+        Line { program: program.to_owned(), arguments, on_our_death: Signal::KILL, has_input: false }
     }
 
     fn command(&self) -> Command {
@@ -59,12 +65,14 @@ impl Line {
                 // By name: setpriv takes no number.
                 let signal = if self.on_our_death == Signal::TERM { "TERM" } else { "KILL" };
                 let mut command = Command::new(setpriv);
-                command.args(["--pdeathsig", signal, "--"]).arg(&self.program);
+                command.args(["--pdeathsig", signal, "--", "/bin/sh", "-c", GO_ON_WITH_PARENT]);
+                command.arg(std::process::id().to_string()).arg(&self.program);
                 command
             }
             None => Command::new(&self.program),
         };
-        command.args(&self.arguments).process_group(0).stdin(Stdio::null());
+        let input = if self.has_input { Stdio::piped() } else { Stdio::null() };
+        command.args(&self.arguments).process_group(0).stdin(input);
         for (name, _) in env::vars_os() {
             let name_bytes = name.as_encoded_bytes();
             if FOREIGN_VARIABLES.iter().any(|start| name_bytes.starts_with(start.as_bytes())) {
@@ -111,7 +119,7 @@ impl Process {
         Ok(Process { name: name.to_owned(), child, pid, log })
     }
 
-    /// Its number; `setpriv` becomes the program, so it is the program's.
+    /// Its number; `setpriv` and the shell become the program, so it is the program's.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

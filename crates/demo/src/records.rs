@@ -1,7 +1,7 @@
 //! What was seen: events and their times go in, news come out, and everything is kept for the summary.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use waypost_model::Endpoint;
 
@@ -10,6 +10,9 @@ use crate::changes::{Change, Changes, Kind};
 
 /// So many answers in a row make what nginx runs certain: workers that are about to end answer too.
 const AGREEING: usize = 3;
+
+/// A lost request is told of once in this time: what one of them says, the next ones say too.
+const LOST_ONCE_PER: Duration = Duration::from_secs(1);
 
 /// Who is registered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -111,6 +114,7 @@ pub(crate) struct Records {
     pub(crate) lately: BTreeMap<Endpoint, u64>,
     pub(crate) passed_on: u64,
     pub(crate) lost: Vec<Lost>,
+    told_lost: Option<Instant>,
 }
 
 impl Records {
@@ -133,9 +137,7 @@ impl Records {
                 Vec::new()
             }
             Event::Answer(Answer::Lost { why }) => {
-                let lost = Lost { at, why, could_be_kept: is_anybody_there };
-                self.lost.push(lost.clone());
-                vec![News::Lost(lost)]
+                self.lost(Lost { at, why, could_be_kept: is_anybody_there }).into_iter().collect()
             }
         }
     }
@@ -176,16 +178,16 @@ impl Records {
             news.push(News::RegistryBack);
         }
         self.registered = picture.services.keys().cloned().collect();
-        for (endpoint, (name, _)) in &picture.services {
-            if self.names.insert(endpoint.clone(), name.clone()).is_none() {
-                self.order.push(endpoint.clone());
+        for change in self.changes.registered(picture, at) {
+            if change.kind == Kind::Went {
+                news.push(News::Went(change));
+                continue;
             }
+            if self.names.insert(change.endpoint.clone(), change.name.clone()).is_none() {
+                self.order.push(change.endpoint.clone());
+            }
+            news.push(News::Came(change));
         }
-        let tell = |change: Change| match change.kind {
-            Kind::Came => News::Came(change),
-            Kind::Went => News::Went(change),
-        };
-        news.extend(self.changes.registered(picture, at).into_iter().map(tell));
         news
     }
 
@@ -213,6 +215,15 @@ impl Records {
             self.lately.clear();
         }
         self.changes.in_nginx(upstreams, at);
+    }
+
+    fn lost(&mut self, lost: Lost) -> Option<News> {
+        let is_news = self.told_lost.is_none_or(|told| lost.at >= told + LOST_ONCE_PER);
+        self.lost.push(lost.clone());
+        is_news.then(|| {
+            self.told_lost = Some(lost.at);
+            News::Lost(lost)
+        })
     }
 
     fn served(&mut self, by: Endpoint, passed_on: usize) {

@@ -171,9 +171,10 @@ impl Registry {
         if self.is_own() {
             return Ok(());
         }
-        let left = self.store.snapshot(&[self.prefix()]).await?;
-        for key in left.entries.keys() {
-            self.store.deregister(key).await?;
+        let left = |source| Error::Left { prefix: self.services(), source };
+        let found = self.store.snapshot(&[self.prefix()]).await.map_err(left)?;
+        for key in found.entries.keys() {
+            self.store.deregister(key).await.map_err(left)?;
         }
         Ok(())
     }

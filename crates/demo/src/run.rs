@@ -20,7 +20,8 @@ const SCRIPT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The waypost binary, which announcers, services and agent are started from. It must know the command
-    /// `demo-service NAME ADDRESS`, which calls [`serve`](crate::serve).
+    /// `demo-service NAME ADDRESS [--with-input]`, which calls [`serve`](crate::serve), and with the flag stops
+    /// when [`input_ended`](crate::input_ended) as well.
     pub program: PathBuf,
     /// An etcd that is there, in place of one that is started. What is written to it is removed in the end.
     pub etcd: Option<Endpoint>,
@@ -79,11 +80,10 @@ pub async fn run(
         Summary::of(&play.records, &play.told, &expected, started)
     };
     let summary = outcome.map(summary);
-    let ended = play.end().await;
+    let (mut tell, ended) = play.end().await;
     let summary = summary?;
-    let mut tell = ended?;
     conclude(&summary, &mut tell)?;
-    Ok(summary)
+    ended.map(|()| summary)
 }
 
 fn conclude(summary: &Summary, tell: &mut Tell<'_>) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -56,6 +58,18 @@ pub async fn serve(name: &str, address: SocketAddr, stop: impl Future<Output = (
     // What is not finished in time is cut off with the process.
     let _ = tokio::time::timeout(FINISH_WITHIN, finished).await;
     Ok(())
+}
+
+/// Waits for the end of standard input, which is a pipe that somebody holds open and writes nothing to.
+///
+/// So a service ends with whoever holds it, even if that was killed, and even if the process in between was.
+///
+/// # Errors
+///
+/// The system's, if standard input is no pipe.
+pub async fn input_ended() -> io::Result<()> {
+    let mut input = pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
+    tokio::io::copy(&mut input, &mut tokio::io::sink()).await.map(drop)
 }
 
 /// Answers the requests of one connection; when it is to stop, the one that is under way.

@@ -12,8 +12,8 @@ use crate::records::{Lost, Records};
 /// A service is sure to have had its turn among so many requests: nginx takes its few in turns.
 const TURN: u64 = 20;
 
-/// How many lost requests are shown.
-const SHOWN: usize = 20;
+/// Requests that were lost for one reason, less than this apart, are shown as one.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// What was meant to be.
 #[derive(Debug, Clone)]
@@ -150,14 +150,19 @@ fn requests(records: &Records, started: Instant) -> String {
     let lost = if count == 0 { "none".to_owned() } else { count.to_string() };
     let mut text =
         format!("{served} requests answered, {passed_on} of them at the second try; {lost} lost\n");
-    for Lost { at, why, could_be_kept } in records.lost.iter().take(SHOWN) {
-        let excuse = if *could_be_kept { "" } else { " (no service was there)" };
-        text.push_str(&format!("  lost after {}: {why}{excuse}\n", since(started, *at)));
-    }
-    if count > SHOWN {
-        text.push_str(&format!("  and {} more\n", count - SHOWN));
-    }
+    let belong_together = |one: &Lost, next: &Lost| {
+        (&one.why, one.could_be_kept) == (&next.why, next.could_be_kept) && next.at < one.at + TOGETHER
+    };
+    text.extend(records.lost.chunk_by(belong_together).map(|alike| lost_alike(alike, started)));
     text
+}
+
+/// A line on requests that were lost for one reason.
+fn lost_alike(alike: &[Lost], started: Instant) -> String {
+    let (Some(first), Some(last)) = (alike.first(), alike.last()) else { return String::new() };
+    let excuse = if first.could_be_kept { "" } else { " (no service was there)" };
+    let (from, to) = (since(started, first.at), since(started, last.at));
+    format!("  {} lost from {from} to {to}: {}{excuse}\n", alike.len(), first.why)
 }
 
 fn changes(records: &Records, told: &Told) -> String {
@@ -262,7 +267,8 @@ mod tests {
               nginx answers 502 Bad Gateway"]
         );
         let shown = Summary::of(&records, &Told::new(), &free, Instant::now()).to_string();
-        assert!(shown.contains("502 Bad Gateway (no service was there)\n"), "{shown}");
+        let line = "  1 lost from 0.0 s to 0.0 s: nginx answers 502 Bad Gateway";
+        assert!(shown.contains(&format!("{line} (no service was there)\n{line}\n")), "{shown}");
     }
 
     #[test]
