@@ -96,6 +96,14 @@ impl Tree {
     }
 }
 
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // A reload that outlives its killed agent may note what it saw while the directory goes, which then
+        // stays: it goes at the second try, the scratch directory's own.
+        let _ = fs::remove_dir_all(self.path());
+    }
+}
+
 impl Default for Tree {
     fn default() -> Tree {
         Tree::new()
