@@ -73,6 +73,7 @@ fn faults(records: &Records, expected: &Expected, started: Instant) -> Vec<Strin
         faults.extend(expected.cut_short.clone());
         faults.extend(never_served(records));
         faults.extend(never_arrived(records));
+        faults.extend(unheard(records));
         faults.extend(in_the_end(records, &expected.wanted));
         faults.extend(unbalanced(records, &expected.wanted));
     }
@@ -102,6 +103,12 @@ fn never_arrived(records: &Records) -> Vec<String> {
         Kind::Went => format!("{} is no longer registered and still in nginx", change.name),
     };
     pending.map(tell).collect()
+}
+
+/// How fast the agent was is in its log; what cannot be read there would only leave gaps in the table.
+fn unheard(records: &Records) -> Option<String> {
+    let is_silent = records.changes.all().all(|change| change.written.is_none());
+    is_silent.then(|| "the agent's log told of no change".to_owned())
 }
 
 fn in_the_end(records: &Records, wanted: &BTreeSet<Endpoint>) -> Option<String> {
@@ -214,6 +221,7 @@ pub(crate) fn brief(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::Said;
     use crate::records::tests::{endpoint, in_nginx, picture, served};
     use crate::records::{Answer, Event, Stamped};
 
@@ -222,6 +230,7 @@ mod tests {
         let mut records = Records::default();
         let both = picture(2, &[("one", 1, 1), ("two", 2, 2)]);
         records.take(Stamped::now(Event::Registry(both)), true);
+        records.take(Stamped::now(Event::Agent(Said::Applied { revision: 2 })), true);
         records.take(in_nginx(&[1, 2]), true);
         records
     }
@@ -307,6 +316,11 @@ mod tests {
                 "in the end nginx lacks nobody, and still has two"
             ]
         );
+    }
+
+    #[test]
+    fn an_agent_that_is_not_understood_is_a_fault() {
+        assert_eq!(faults_of(&Records::default(), &expected(&[])), ["the agent's log told of no change"]);
     }
 
     #[test]
