@@ -101,7 +101,7 @@ fn an_older_snapshot_is_held_until_its_services_are_back(front: fn(&Etcd) -> Fro
     agent.wait_for_reload(&tree, "web", "a=1\nb=2\nc=1\n");
 
     etcd.restore_from(&snapshot);
-    agent.wait_logged(&["WARN", "held", "1 keys are missing"]);
+    agent.wait_logged(&["WARN", "held", "keys are missing (1)"]);
     assert_eq!(
         tree.text("web").as_deref(),
         Some("a=1\nb=2\nc=1\n"),
@@ -141,7 +141,7 @@ fn a_restored_etcd_whose_services_do_not_come_back_is_believed_after_the_time_se
 
     etcd.restore_from(&snapshot);
 
-    agent.wait_logged(&["WARN", "held", "1 keys are missing"]);
+    agent.wait_logged(&["WARN", "held", "keys are missing (1)"]);
     agent.wait_for_reload(&tree, "web", "a=1\n");
     assert_eq!(agent.reloads_with_a_cause(&tree, "web"), 2);
 }
@@ -154,7 +154,7 @@ fn an_emptied_registry_is_held_until_its_services_are_back(front: fn(&Etcd) -> F
     agent.wait_for_reload(&tree, "web", "a=1\nb=1\n");
 
     etcd.wipe();
-    agent.wait_logged(&["WARN", "held", "none of the 2 keys is there", "the last good file stays"]);
+    agent.wait_logged(&["WARN", "held", "it has no key, and had 2", "the last good file stays"]);
     assert_eq!(
         tree.text("web").as_deref(),
         Some("a=1\nb=1\n"),
@@ -192,7 +192,7 @@ fn an_etcd_emptied_while_the_agent_was_down_keeps_the_last_good_file() {
     etcd.wipe();
     agent.start_again();
 
-    agent.wait_logged(&["WARN", "held", "none of the 2 keys is there"]);
+    agent.wait_logged(&["WARN", "held", "it has no key, and had 2"]);
     assert_eq!(tree.text("web").as_deref(), Some("a=1\nb=1\n"));
     put_all(&etcd, &[("a", "2"), ("b", "1")]);
     agent.wait_for_reload(&tree, "web", "a=2\nb=1\n");
@@ -211,7 +211,7 @@ fn a_single_pass_on_an_emptied_etcd_keeps_the_file_and_says_so() {
 
     let output = once(&tree, ["--node", &node]);
     assert_eq!(output.code, Some(1), "{}", output.stderr);
-    assert!(output.stderr.contains("none of the 1 keys is there"), "{}", output.stderr);
+    assert!(output.stderr.contains("it has no key, and had 1"), "{}", output.stderr);
     assert_eq!((tree.text("web").as_deref(), tree.reloads("web").len()), (Some("a=1\n"), 1));
 }
 

@@ -41,12 +41,12 @@ pub(crate) fn judge(doubt: Option<&Doubt>, now: Instant, settle: Duration, seen:
     }
     let why = &doubt.why;
     if seen.keys == 0 {
-        let reason = format!("{why}; none of the {} keys is there: the last good file stays", seen.lost);
+        let reason = format!("{why}; it has no key, and had {}: the last good file stays", seen.lost);
         return Verdict::Hold { until: None, reason };
     }
     let until = doubt.since + settle;
     if now < until {
-        let reason = format!("{why}; {} keys are missing: the file stays for {settle:?}", seen.lost);
+        let reason = format!("{why}; keys are missing ({}): the file stays for {settle:?}", seen.lost);
         return Verdict::Hold { until: Some(until), reason };
     }
     Verdict::Apply
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn missing_keys_are_waited_for() {
         let Verdict::Hold { until: Some(_), reason } = judge_after(SETTLE / 2, 2, 1) else { panic!() };
-        assert_eq!(reason, "it went back; 1 keys are missing: the file stays for 30s");
+        assert_eq!(reason, "it went back; keys are missing (1): the file stays for 30s");
         assert_eq!(judge_after(SETTLE, 2, 1), Verdict::Apply);
     }
 

@@ -4,6 +4,9 @@ use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// What is logged, and how.
 #[derive(Debug, clap::Args)]
@@ -40,14 +43,16 @@ impl Arguments {
             Detail::Info => Level::INFO,
             Detail::Debug => Level::DEBUG,
         };
-        let log = tracing_subscriber::fmt()
-            .with_max_level(level)
+        // What the libraries below tell at the finer levels would drown it, and their frames hold values.
+        let ours = Targets::new().with_target("waypost", level).with_default(level.min(Level::WARN));
+        let log = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal())
             .with_target(false);
-        match self.log_format {
-            Format::Text => log.init(),
-            Format::Json => log.json().flatten_event(true).init(),
-        }
+        let log = match self.log_format {
+            Format::Text => log.boxed(),
+            Format::Json => log.json().flatten_event(true).boxed(),
+        };
+        tracing_subscriber::registry().with(log.with_filter(ours)).init();
     }
 }
