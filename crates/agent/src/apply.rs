@@ -3,7 +3,7 @@
 //! The ledger is told before the swap, so that a reload is owed from the moment the file can be new. Files
 //! are written on a thread that may block, so that a slow disk does not keep the registry waiting.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use waypost_backend::View;
@@ -13,7 +13,7 @@ use crate::command;
 use crate::engine::{Applied, Change, Done};
 use crate::ledger::{Hash, Known};
 use crate::names::count;
-use crate::place::{Current, Staged};
+use crate::place::{Current, Staged, Swapped};
 use crate::source::Source;
 use crate::{Failure, Ledger, Resource, Step};
 
@@ -23,6 +23,8 @@ pub(crate) struct Work {
     pub(crate) resource: Arc<Resource>,
     pub(crate) source: Source,
     pub(crate) ledger: Arc<Ledger>,
+    /// The destination as it was last put in place, so that it need not be read to be compared.
+    current: Mutex<Option<Current>>,
 }
 
 /// New content that waits for its check.
@@ -34,7 +36,7 @@ struct Prepared {
 
 impl Work {
     pub(crate) fn new(resource: Arc<Resource>, ledger: Arc<Ledger>) -> Arc<Work> {
-        Arc::new(Work { resource, source: Source::default(), ledger })
+        Arc::new(Work { resource, source: Source::default(), ledger, current: Mutex::default() })
     }
 
     /// Applies the resource to `view`.
@@ -77,13 +79,17 @@ impl Work {
 
     fn stage(&self, bytes: &[u8]) -> Result<Prepared, Failure> {
         let content = Hash::of(bytes);
-        let current = Current::read(&self.resource)?;
-        let is_wanted = current.as_ref().is_some_and(|current| current.is(bytes, self.resource.attributes));
+        let current = Current::look(&self.resource, *self.current())?;
+        let is_wanted = current.is_some_and(|current| current.is(content, self.resource.attributes));
         let staged = match is_wanted {
             true => None,
-            false => Some(Staged::write(&self.resource, bytes, current.as_ref())?),
+            false => Some(Staged::write(&self.resource, bytes, content, current)?),
         };
         Ok(Prepared { content, staged })
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Current>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn finish(&self, prepared: Prepared, view: &View) -> Result<Done, Failure> {
@@ -98,8 +104,12 @@ impl Work {
         let known = Known { written: content, running, position: view.position(), keys };
         let told = self.ledger.writing(destination, known);
         told.map_err(|error| Failure::new(Step::Swap, format!("cannot write to the ledger: {error}")))?;
-        let in_place = staged.swap(&self.resource)?;
-        Ok(Done { content, change: Change::Swapped { in_place } })
+        let swapped = staged.swap(&self.resource)?;
+        *self.current() = match swapped {
+            Swapped::Renamed(current) => current,
+            Swapped::InPlace => None,
+        };
+        Ok(Done { content, change: Change::Swapped { in_place: swapped == Swapped::InPlace } })
     }
 
     /// Tells the ledger that `content`, rendered from `view`, is what runs.

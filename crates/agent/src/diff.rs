@@ -1,14 +1,13 @@
 //! What an apply would change, without changing it.
 
-use std::fmt;
 use std::path::PathBuf;
+use std::{fmt, fs, io};
 
 use similar::{ChangeTag, TextDiff};
 use waypost_backend::View;
 
-use crate::place::Current;
 use crate::source::Source;
-use crate::{Failure, Resource};
+use crate::{Failure, Resource, Step};
 
 /// How many unchanged lines stand around a change.
 const CONTEXT: usize = 3;
@@ -78,11 +77,16 @@ impl Unified {
 /// The [`Failure`] that an apply would have, up to the comparison.
 pub fn preview(resource: &Resource, view: &View) -> Result<Difference, Failure> {
     let rendered = Source::default().render(resource, view).map_err(|unrendered| unrendered.failure)?;
-    let current = Current::read(resource)?;
+    let path = &resource.destination;
+    let current = match fs::read(path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Failure::io(Step::Compare, "cannot read", path, error)),
+    };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Difference {
         destination: resource.destination.clone(),
-        old: current.map(|current| text(&current.bytes)),
+        old: current.map(|bytes| text(&bytes)),
         new: text(&rendered.bytes),
     })
 }

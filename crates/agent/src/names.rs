@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use bytes::Bytes;
 use waypost_backend::View;
 use waypost_model::{Key, Prefix, Value, clean_path};
 use waypost_template::{Names, Text};
@@ -29,6 +30,9 @@ impl<'a> Keyspace<'a> {
 
 /// How many keys `resource` sees in `view`.
 pub(crate) fn count(view: &View, resource: &Resource) -> usize {
+    if resource.keys.contains(&Prefix::all()) {
+        return view.len();
+    }
     Prefix::minimal(resource.keys.iter().cloned()).iter().map(|prefix| view.below(prefix).count()).sum()
 }
 
@@ -47,22 +51,22 @@ impl Names for Keyspace<'_> {
     fn get(&self, name: &[u8]) -> Option<Text> {
         let name = std::str::from_utf8(name).ok()?;
         match self {
-            Keyspace::Renamed(names) => names.get(name).map(|value| value.to_bytes().into()),
+            Keyspace::Renamed(names) => names.get(name).map(|value| value.bytes().clone().into()),
             Keyspace::Direct { view, resource } => {
                 let key = Key::new(format!("{}{name}", resource.prefix)).ok()?;
                 let entry = view.get(key.as_str()).filter(|_| sees(resource, &key))?;
-                Some(entry.value.to_bytes().into())
+                Some(entry.value.bytes().clone().into())
             }
         }
     }
 
-    fn scan(&self, start: &[u8], from: &[u8], each: &mut dyn FnMut(Text, &Text) -> ControlFlow<()>) {
+    fn scan(&self, start: &[u8], from: &[u8], each: &mut dyn FnMut(Text, &Bytes) -> ControlFlow<()>) {
         let (Ok(start), Ok(from)) = (std::str::from_utf8(start), std::str::from_utf8(from)) else { return };
         match self {
             Keyspace::Renamed(names) => {
                 let names = names.range(start.max(from).to_owned()..);
                 for (name, value) in names.take_while(|(name, _)| name.starts_with(start)) {
-                    if each(name.clone().into(), &value.to_bytes().into()).is_break() {
+                    if each(name.clone().into(), value.bytes()).is_break() {
                         return;
                     }
                 }
@@ -77,7 +81,7 @@ fn scan_direct(
     resource: &Resource,
     start: &str,
     from: &str,
-    each: &mut dyn FnMut(Text, &Text) -> ControlFlow<()>,
+    each: &mut dyn FnMut(Text, &Bytes) -> ControlFlow<()>,
 ) {
     let (start, from) = (format!("{}{start}", resource.prefix), format!("{}{from}", resource.prefix));
     let is_all_visible = resource.keys.iter().any(|prefix| prefix.covers_text(&start));
@@ -85,8 +89,8 @@ fn scan_direct(
         if !is_all_visible && !sees(resource, key) {
             continue;
         }
-        let name = key.to_bytes().slice(resource.prefix.len()..);
-        if each(name.into(), &entry.value.to_bytes().into()).is_break() {
+        let name = key.bytes().slice(resource.prefix.len()..);
+        if each(name.into(), entry.value.bytes()).is_break() {
             return;
         }
     }

@@ -41,15 +41,16 @@ pub async fn once(
         }
         Err(error) => {
             agent.handle(Event::Store(Update::Unreachable(error)));
+            agent.start().await;
             return Ok(Outcome::NotInSync);
         }
     }
-    agent.start();
+    agent.start().await;
     while !agent.is_idle() {
         if let Some(event) = agent.finished().await {
             agent.handle(event);
         }
-        agent.start();
+        agent.start().await;
     }
     Ok(if agent.engine.is_in_sync() { Outcome::InSync } else { Outcome::NotInSync })
 }

@@ -8,54 +8,74 @@
 //! bind-mounted into a container), is written in place; readers may then see a short file for a moment.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Uid};
 
+use crate::ledger::Hash;
 use crate::{Attributes, Failure, Resource, Step};
 
 /// Permissions of a file that is new, as confd gives them.
 const DEFAULT_MODE: u32 = 0o644;
 
 /// A destination as it is.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Current {
-    pub(crate) bytes: Vec<u8>,
+    content: Hash,
+    stamp: Stamp,
+}
+
+/// What the file system says of a file: enough to tell whether it was replaced or written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
     mode: u32,
     uid: u32,
     gid: u32,
 }
 
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Stamp {
+        Stamp {
+            file: (metadata.dev(), metadata.ino()),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            mode: metadata.mode() & 0o7777,
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+        }
+    }
+}
+
 impl Current {
-    /// Reads the destination of `resource`; none if there is no such file.
-    pub(crate) fn read(resource: &Resource) -> Result<Option<Current>, Failure> {
-        let path = &resource.destination;
-        let failed = |error| Failure::io(Step::Compare, "cannot read", path, error);
-        let mut file = match File::open(path) {
-            Ok(file) => file,
+    /// Looks at the destination of `resource`; none if there is no such file. It is not read again if it is
+    /// `known`.
+    pub(crate) fn look(resource: &Resource, known: Option<Current>) -> Result<Option<Current>, Failure> {
+        let failed = |error| Failure::io(Step::Compare, "cannot read", &resource.destination, error);
+        let stamp = match fs::metadata(&resource.destination) {
+            Ok(metadata) => Stamp::of(&metadata),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_dir() {
-            return Err(failed(ErrorKind::IsADirectory.into()));
+        if let Some(known) = known.filter(|known| known.stamp == stamp) {
+            return Ok(Some(known));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-        file.read_to_end(&mut bytes).map_err(failed)?;
-        let mode = metadata.mode() & 0o7777;
-        Ok(Some(Current { bytes, mode, uid: metadata.uid(), gid: metadata.gid() }))
+        let bytes = fs::read(&resource.destination).map_err(failed)?;
+        Ok(Some(Current { content: Hash::of(&bytes), stamp }))
     }
 
-    /// True if the file holds `bytes` and is as `wanted` says.
-    pub(crate) fn is(&self, bytes: &[u8], wanted: Attributes) -> bool {
+    /// True if the file holds `content` and is as `wanted` says.
+    pub(crate) fn is(&self, content: Hash, wanted: Attributes) -> bool {
         let as_wanted = |wanted: Option<u32>, is: u32| wanted.is_none_or(|wanted| wanted == is);
-        self.bytes == bytes
-            && as_wanted(wanted.mode, self.mode)
-            && as_wanted(wanted.uid, self.uid)
-            && as_wanted(wanted.gid, self.gid)
+        self.content == content
+            && as_wanted(wanted.mode, self.stamp.mode)
+            && as_wanted(wanted.uid, self.stamp.uid)
+            && as_wanted(wanted.gid, self.stamp.gid)
     }
 }
 
@@ -63,7 +83,18 @@ impl Current {
 #[derive(Debug)]
 pub(crate) struct Staged {
     path: PathBuf,
+    /// What the destination is once it is swapped in; none before it is complete.
+    becomes: Option<Current>,
     is_swapped: bool,
+}
+
+/// How a swap went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Swapped {
+    /// The destination is the staged file now, which is known.
+    Renamed(Option<Current>),
+    /// It had to be written in place.
+    InPlace,
 }
 
 impl Staged {
@@ -71,42 +102,39 @@ impl Staged {
     pub(crate) fn write(
         resource: &Resource,
         bytes: &[u8],
-        current: Option<&Current>,
+        content: Hash,
+        current: Option<Current>,
     ) -> Result<Staged, Failure> {
         let path = resource.stage();
         let failed = |error| Failure::io(Step::Stage, "cannot write", &path, error);
-        // A run that was killed leaves its stage file; creating it anew keeps others' links out.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let mut file = created.map_err(failed)?;
-        let staged = Staged { path: path.clone(), is_swapped: false };
+        let mut file = create(&path).map_err(failed)?;
+        let mut staged = Staged { path: path.clone(), becomes: None, is_swapped: false };
         file.write_all(bytes).map_err(failed)?;
-        set_attributes(&file, resource.attributes, current).map_err(failed)?;
+        set_attributes(&file, resource.attributes, current.map(|current| current.stamp)).map_err(failed)?;
         file.sync_all().map_err(failed)?;
+        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
+        staged.becomes = Some(Current { content, stamp });
         Ok(staged)
     }
 
-    /// Swaps the content in. True if it had to be written in place.
-    pub(crate) fn swap(mut self, resource: &Resource) -> Result<bool, Failure> {
+    /// Swaps the content in.
+    pub(crate) fn swap(mut self, resource: &Resource) -> Result<Swapped, Failure> {
         let destination = &resource.destination;
         let failed = |error| Failure::io(Step::Swap, "cannot replace", destination, error);
-        let is_in_place = match fs::rename(&self.path, destination) {
+        let swapped = match fs::rename(&self.path, destination) {
             Ok(()) => {
                 self.is_swapped = true;
-                false
+                Swapped::Renamed(self.becomes)
             }
             Err(error) if error.kind() == ErrorKind::ResourceBusy => {
                 self.copy_into(destination).map_err(failed)?;
-                true
+                Swapped::InPlace
             }
             Err(error) => return Err(failed(error)),
         };
         let directory = File::open(resource.directory()).map_err(failed)?;
         directory.sync_all().map_err(failed)?;
-        Ok(is_in_place)
+        Ok(swapped)
     }
 
     fn copy_into(&self, destination: &Path) -> io::Result<()> {
@@ -119,6 +147,18 @@ impl Staged {
     }
 }
 
+/// Creates the stage file, never following a link; what a killed run left there is removed first.
+fn create(path: &Path) -> io::Result<File> {
+    let new = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match new() {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            new()
+        }
+        created => created,
+    }
+}
+
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.is_swapped {
@@ -128,7 +168,7 @@ impl Drop for Staged {
     }
 }
 
-fn set_attributes(file: &File, wanted: Attributes, current: Option<&Current>) -> io::Result<()> {
+fn set_attributes(file: &File, wanted: Attributes, current: Option<Stamp>) -> io::Result<()> {
     let is = file.metadata()?;
     let uid = wanted.uid.or(current.map(|current| current.uid)).filter(|uid| *uid != is.uid());
     let gid = wanted.gid.or(current.map(|current| current.gid)).filter(|gid| *gid != is.gid());
@@ -148,9 +188,9 @@ mod tests {
     use super::*;
     use crate::resource::tests::resource;
 
-    fn put(resource: &Resource, bytes: &[u8]) -> bool {
-        let current = Current::read(resource).unwrap();
-        Staged::write(resource, bytes, current.as_ref()).unwrap().swap(resource).unwrap()
+    fn put(resource: &Resource, bytes: &[u8]) -> Swapped {
+        let current = Current::look(resource, None).unwrap();
+        Staged::write(resource, bytes, Hash::of(bytes), current).unwrap().swap(resource).unwrap()
     }
 
     fn names(directory: &Path) -> Vec<String> {
@@ -162,7 +202,8 @@ mod tests {
     fn a_swap_leaves_the_new_content_and_no_other_file() {
         let directory = tempfile::tempdir().unwrap();
         let resource = resource(directory.path());
-        assert!(!put(&resource, b"new"));
+        let Swapped::Renamed(known) = put(&resource, b"new") else { panic!("it can be renamed over") };
+        assert_eq!(Current::look(&resource, None).unwrap(), known);
         assert_eq!(fs::read(&resource.destination).unwrap(), b"new");
         assert_eq!(names(directory.path()), ["web.conf"]);
     }
@@ -172,7 +213,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let resource = resource(directory.path());
         put(&resource, b"old");
-        drop(Staged::write(&resource, b"new", None).unwrap());
+        drop(Staged::write(&resource, b"new", Hash::of(b"new"), None).unwrap());
         assert_eq!(fs::read(&resource.destination).unwrap(), b"old");
         assert_eq!(names(directory.path()), ["web.conf"]);
     }
@@ -200,17 +241,28 @@ mod tests {
         put(&resource, b"2");
         assert_eq!(mode(&resource), 0o640);
         resource.attributes.mode = Some(0o600);
-        let current = Current::read(&resource).unwrap().unwrap();
-        assert!(!current.is(b"2", resource.attributes) && current.is(b"2", Attributes::default()));
+        let (current, content) = (Current::look(&resource, None).unwrap().unwrap(), Hash::of(b"2"));
+        assert!(!current.is(content, resource.attributes) && current.is(content, Attributes::default()));
         put(&resource, b"2");
         assert_eq!(mode(&resource), 0o600);
+    }
+
+    #[test]
+    fn a_file_that_somebody_wrote_to_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let resource = resource(directory.path());
+        let Swapped::Renamed(known) = put(&resource, b"ours") else { panic!("it can be renamed over") };
+        assert_eq!(Current::look(&resource, known).unwrap(), known);
+        fs::write(&resource.destination, b"theirs").unwrap();
+        let current = Current::look(&resource, known).unwrap().unwrap();
+        assert!(current.is(Hash::of(b"theirs"), Attributes::default()));
     }
 
     #[test]
     fn a_directory_that_is_missing_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let resource = resource(&directory.path().join("none"));
-        let failure = Staged::write(&resource, b"new", None).unwrap_err();
+        let failure = Staged::write(&resource, b"new", Hash::of(b"new"), None).unwrap_err();
         assert!(failure.message.contains("none/.web.conf.waypost: No such file or directory"), "{failure}");
     }
 }

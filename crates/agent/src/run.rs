@@ -11,7 +11,7 @@ use waypost_model::Prefix;
 use crate::apply::Work;
 use crate::command;
 use crate::engine::{Action, Engine, Event, Pace, Reload};
-use crate::{Command, Failure, Ledger, Observer, Resource, Step};
+use crate::{Command, Failure, Ledger, Observer, Report, Resource, Step};
 
 /// How the agent works.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ pub async fn run(
         while let Some(update) = updates.try_next() {
             agent.handle(Event::Store(update));
         }
-        agent.start();
+        agent.start().await;
         if let Some(at) = stopped_at
             && (agent.is_idle() || Instant::now() >= at + settings.stop_within)
         {
@@ -106,6 +106,8 @@ pub(crate) struct Agent {
     pub(crate) engine: Engine,
     work: Vec<Arc<Work>>,
     observer: Arc<dyn Observer>,
+    /// What is to be told once everything that can be started is.
+    untold: Vec<Report>,
     /// What is under way; each ends in an event, or in none if there is nothing to tell.
     jobs: JoinSet<Option<Event>>,
 }
@@ -127,13 +129,20 @@ impl Agent {
         let pace =
             Pace { settle: settings.settle, refresh_every: settings.refresh_every, retry: settings.retry };
         let engine = Engine::new(pace, resources.into_iter().map(known), Instant::now());
-        Ok(Agent { engine, work, observer, jobs: JoinSet::new() })
+        Ok(Agent { engine, work, observer, untold: Vec::new(), jobs: JoinSet::new() })
     }
 
-    /// Starts what is due.
-    pub(crate) fn start(&mut self) {
+    /// Starts what is due, then tells what has happened: telling may take a while.
+    pub(crate) async fn start(&mut self) {
         let actions = self.engine.schedule(Instant::now());
         self.perform(actions);
+        if !self.untold.is_empty() {
+            // What was started gets its first turn.
+            tokio::task::yield_now().await;
+        }
+        for report in self.untold.drain(..) {
+            self.observer.report(&report);
+        }
     }
 
     pub(crate) fn handle(&mut self, event: Event) {
@@ -175,7 +184,7 @@ impl Agent {
                         None
                     });
                 }
-                Action::Report(report) => self.observer.report(&report),
+                Action::Report(report) => self.untold.push(report),
             }
         }
     }

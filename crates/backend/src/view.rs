@@ -48,13 +48,17 @@ impl View {
     /// The entries whose keys start with the text `start` and are not before `from`, in byte order.
     pub fn starting_with<'a>(
         &'a self,
-        start: &'a str,
+        start: &str,
         from: &str,
     ) -> impl Iterator<Item = (&'a Key, &'a Entry)> {
-        let from = from.max(start);
-        self.entries
-            .range::<(Bound<&str>, Bound<&str>), str>((Bound::Included(from), Bound::Unbounded))
-            .take_while(move |(key, _)| key.as_str().starts_with(start))
+        let end = after_all_starting_with(start);
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        // A start behind the end is no range at all.
+        let from = match end {
+            Bound::Excluded(end) => from.clamp(start, end),
+            _ => from.max(start),
+        };
+        self.entries.range::<(Bound<&str>, Bound<&str>), str>((Bound::Included(from), end))
     }
 
     /// The entries below `prefix`, in byte order.
@@ -105,6 +109,19 @@ impl View {
         }
         replaced
     }
+}
+
+/// The least text behind all that start with `start`; none if there is no such text.
+fn after_all_starting_with(start: &str) -> Option<String> {
+    let mut end = start.to_owned();
+    while let Some(last) = end.pop() {
+        // The next character has the next greater bytes; UTF-8 keeps the order of code points.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
 }
 
 impl From<Snapshot> for View {
@@ -178,7 +195,28 @@ pub(crate) mod tests {
         assert!(view.is_clean());
     }
 
+    #[test]
+    fn a_beginning_ends_before_the_next_text() {
+        assert_eq!(after_all_starting_with("/a/").as_deref(), Some("/a0"));
+        assert_eq!(after_all_starting_with("/\u{d7ff}").as_deref(), Some("/\u{e000}"));
+        assert_eq!(after_all_starting_with("/\u{10ffff}").as_deref(), Some("0"));
+        assert_eq!(after_all_starting_with("\u{10ffff}"), None);
+    }
+
     proptest! {
+        #[test]
+        fn what_starts_with_a_text_is_found(
+            names in prop::collection::btree_set("[ab/\u{7f}\u{10ffff}]{1,4}", 0..30),
+            start in "[ab/\u{7f}\u{10ffff}]{0,3}", from in "[ab/]{0,3}",
+        ) {
+            let mut view = View::empty(at(0));
+            view.apply(batch(1, names.iter().map(|name| put(name, "", 1)).collect::<Vec<_>>()));
+            let found: Vec<_> = view.starting_with(&start, &from).map(|(key, _)| key.to_string()).collect();
+            let wanted: Vec<_> =
+                names.into_iter().filter(|name| name.starts_with(&start) && *name >= from).collect();
+            prop_assert_eq!(found, wanted);
+        }
+
         #[test]
         fn a_view_is_what_its_changes_say(
             steps in prop::collection::vec(("/[ab]/[a-c]", prop::option::of("[xy]")), 0..40)

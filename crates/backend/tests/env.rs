@@ -14,8 +14,9 @@ struct InEnvironment;
 impl Harness for InEnvironment {
     fn start(&self, content: Content) -> BoxFuture<'_, Store> {
         let as_variable = |key: &str| key.trim_start_matches('/').to_uppercase().replace('/', "_");
-        let env =
-            Env::new(content.into_iter().map(|(key, value)| (as_variable(key.as_str()), value.to_bytes())));
+        let env = Env::new(
+            content.into_iter().map(|(key, value)| (as_variable(key.as_str()), value.bytes().clone())),
+        );
         async { Store { backend: Arc::new(env), writer: None, registry: None } }.boxed()
     }
 }

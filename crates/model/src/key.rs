@@ -62,9 +62,9 @@ impl Key {
         &self.0
     }
 
-    /// The same as shared bytes, without a copy.
-    pub fn to_bytes(&self) -> bytes::Bytes {
-        self.0.as_bytes().clone()
+    /// The same as bytes, to be shared without a copy.
+    pub fn bytes(&self) -> &bytes::Bytes {
+        self.0.as_bytes()
     }
 
     /// The name under which templates see the key: absolute and clean, as Go's `path.Join("/", key)`

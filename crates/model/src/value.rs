@@ -14,9 +14,9 @@ impl Value {
         &self.0
     }
 
-    /// The same, shared without a copy.
-    pub fn to_bytes(&self) -> Bytes {
-        self.0.clone()
+    /// The same, to be shared without a copy.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
     }
 
     /// The value as text, if it is UTF-8.

@@ -394,9 +394,20 @@ impl<'p> Machine<'p> {
         run.step()?;
         let running = self.loops.last_mut().expect("the loop was entered");
         self.dots.truncate(running.dots);
-        let Some(element) = running.items.get(running.next) else { return Ok(false) };
+        let next = running.next;
+        running.next += 1;
+        // Most loops go over pairs, and leave the dot alone: it is moved on where it is.
+        if let (Items::Pairs(list), Value::Pair(dot)) = (&running.items, &mut self.dot.value)
+            && site.index.is_none()
+            && site.element.is_none()
+            && dot.step_to(list, next)
+        {
+            self.dot.boxed = false;
+            return Ok(true);
+        }
+        let Some(element) = running.items.get(next) else { return Ok(false) };
         if let Some(index) = site.index {
-            let key = running.items.key(running.next);
+            let key = running.items.key(next);
             let slot = self.slot(index)?;
             self.slots[slot] = key.into();
         }
@@ -405,7 +416,6 @@ impl<'p> Machine<'p> {
             self.slots[slot] = element.clone();
         }
         self.dot = element;
-        self.loops.last_mut().expect("the loop was entered").next += 1;
         Ok(true)
     }
 

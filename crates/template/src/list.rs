@@ -102,6 +102,12 @@ impl<T: Cell> Slice<T> {
         Some((Rc::clone(cells), self.start + index))
     }
 
+    /// The place of the element at `index`, if there is one and it lies in `cells`.
+    pub(crate) fn place_in(&self, cells: &Rc<Cells<T>>, index: usize) -> Option<usize> {
+        let ours = self.cells.as_ref().filter(|_| index < self.len)?;
+        Rc::ptr_eq(ours, cells).then_some(self.start + index)
+    }
+
     /// Looks at the cells; `f` must not come back to the same list.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&[T]) -> R) -> R {
         match &self.cells {

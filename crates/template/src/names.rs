@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
+use bytes::Bytes;
+
 use crate::Text;
 
 /// What `get`, `gets`, `getv`, `getvs`, `exists`, `ls` and `lsdir` read from.
@@ -12,9 +14,9 @@ pub trait Names {
     /// The value under exactly this name.
     fn get(&self, name: &[u8]) -> Option<Text>;
 
-    /// Calls `each` with every name that starts with `prefix` and is not below `from`, in byte order,
-    /// until it breaks. `from` starts with `prefix` or is empty; it lets the caller skip a subtree.
-    fn scan(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(Text, &Text) -> ControlFlow<()>);
+    /// Calls `each` with every name that starts with `prefix` and is not below `from`, and its value, in byte
+    /// order, until it breaks. `from` starts with `prefix` or is empty; it lets the caller skip a subtree.
+    fn scan(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(Text, &Bytes) -> ControlFlow<()>);
 }
 
 /// Keys in memory, for tests and small uses.
@@ -44,10 +46,10 @@ impl Names for MemoryNames {
         self.0.get(name).cloned()
     }
 
-    fn scan(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(Text, &Text) -> ControlFlow<()>) {
+    fn scan(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(Text, &Bytes) -> ControlFlow<()>) {
         let start = Bound::Included(prefix.max(from));
         for (name, value) in self.0.range::<[u8], _>((start, Bound::Unbounded)) {
-            if !name.starts_with(prefix) || each(name.clone(), value).is_break() {
+            if !name.starts_with(prefix) || each(name.clone(), value.as_bytes()).is_break() {
                 return;
             }
         }

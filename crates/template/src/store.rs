@@ -6,6 +6,8 @@
 
 use std::ops::ControlFlow;
 
+use bytes::Bytes;
+
 use crate::error::{Outcome, fault};
 use crate::eval::Run;
 use crate::functions::text;
@@ -48,14 +50,14 @@ pub(crate) fn getv(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
 /// The pairs whose keys match, in the order of the keys.
 pub(crate) fn gets(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     let mut pairs = Vec::new();
-    matching(run, text(&args[0]), |key, value| pairs.push(Pair { key, value: value.clone() }))?;
+    matching(run, text(&args[0]), |key, value| pairs.push(Pair { key, value: value.clone().into() }))?;
     Ok(Value::pairs(Slice::appended(pairs)))
 }
 
 /// The values whose keys match, in the order of the values.
 pub(crate) fn getvs(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     let mut values = Vec::new();
-    matching(run, text(&args[0]), |_, value| values.push(value.clone()))?;
+    matching(run, text(&args[0]), |_, value| values.push(Text::from(value.clone())))?;
     if !values.is_sorted() {
         values.sort_unstable();
     }
@@ -64,7 +66,7 @@ pub(crate) fn getvs(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
 
 /// Calls `found` with all that matches `pattern`, in order. A malformed pattern fails, but only if there
 /// is any key to match it against.
-fn matching(run: &mut Run<'_>, pattern: &Text, mut found: impl FnMut(Text, &Text)) -> Outcome<()> {
+fn matching(run: &mut Run<'_>, pattern: &Text, mut found: impl FnMut(Text, &Bytes)) -> Outcome<()> {
     let names = run.context.names;
     let Ok(glob) = Glob::new(pattern.clone()) else {
         // Which key comes first does not matter: any key that comes or goes may.
@@ -79,7 +81,7 @@ fn matching(run: &mut Run<'_>, pattern: &Text, mut found: impl FnMut(Text, &Text
     run.reads.add_glob(&glob);
     if glob.is_literal() {
         if let Some(value) = names.get(pattern) {
-            found(pattern.clone(), &value);
+            found(pattern.clone(), value.as_bytes());
         }
         return Ok(());
     }
@@ -96,7 +98,7 @@ fn scan_glob(
     names: &dyn Names,
     glob: &Glob,
     from: &mut Vec<u8>,
-    found: &mut impl FnMut(Text, &Text),
+    found: &mut impl FnMut(Text, &Bytes),
 ) -> ControlFlow<()> {
     let prefix = glob.prefix().len();
     let one_level = glob.is_one_level();

@@ -28,6 +28,11 @@ impl Text {
         self.0
     }
 
+    /// The bytes, where they lie.
+    pub(crate) fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
     /// The part of this text that `part`, borrowed from it, stands for.
     pub(crate) fn share(&self, part: &[u8]) -> Text {
         Text(self.0.slice_ref(part))

@@ -97,6 +97,14 @@ impl PairAt {
         slice.place(index).map(|(cells, place)| PairAt { cells, place })
     }
 
+    /// Becomes the element of `slice` at `index`; false, and unchanged, if it is of another list or there is
+    /// no such element.
+    pub(crate) fn step_to(&mut self, slice: &Slice<Pair>, index: usize) -> bool {
+        let place = slice.place_in(&self.cells, index);
+        self.place = place.unwrap_or(self.place);
+        place.is_some()
+    }
+
     pub(crate) fn with<R>(&self, f: impl FnOnce(&Pair) -> R) -> R {
         self.cells.with(self.place, f)
     }
