@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use waypost_backend::View;
 use waypost_model::{Key, Prefix, Value, clean_path};
-use waypost_template::{Names, Text};
+use waypost_template::{Name, Names, Text};
 
 use crate::Resource;
 
@@ -60,13 +60,14 @@ impl Names for Keyspace<'_> {
         }
     }
 
-    fn scan(&self, start: &[u8], from: &[u8], each: &mut dyn FnMut(Text, &Bytes) -> ControlFlow<()>) {
+    fn scan(&self, start: &[u8], from: &[u8], each: &mut dyn FnMut(Name<'_>, &Bytes) -> ControlFlow<()>) {
         let (Ok(start), Ok(from)) = (std::str::from_utf8(start), std::str::from_utf8(from)) else { return };
         match self {
             Keyspace::Renamed(names) => {
                 let names = names.range(start.max(from).to_owned()..);
                 for (name, value) in names.take_while(|(name, _)| name.starts_with(start)) {
-                    if each(name.clone().into(), value.bytes()).is_break() {
+                    let name = Bytes::from(name.clone());
+                    if each(Name::new(&name, 0), value.bytes()).is_break() {
                         return;
                     }
                 }
@@ -81,7 +82,7 @@ fn scan_direct(
     resource: &Resource,
     start: &str,
     from: &str,
-    each: &mut dyn FnMut(Text, &Bytes) -> ControlFlow<()>,
+    each: &mut dyn FnMut(Name<'_>, &Bytes) -> ControlFlow<()>,
 ) {
     let (start, from) = (format!("{}{start}", resource.prefix), format!("{}{from}", resource.prefix));
     let is_all_visible = resource.keys.iter().any(|prefix| prefix.covers_text(&start));
@@ -89,8 +90,7 @@ fn scan_direct(
         if !is_all_visible && !sees(resource, key) {
             continue;
         }
-        let name = key.bytes().slice(resource.prefix.len()..);
-        if each(name.into(), entry.value.bytes()).is_break() {
+        if each(Name::new(key.bytes(), resource.prefix.len()), entry.value.bytes()).is_break() {
             return;
         }
     }

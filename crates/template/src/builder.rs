@@ -10,7 +10,7 @@
 use std::mem;
 
 use crate::Text;
-use crate::code::{Body, Constant, FieldName, Op, Target, Variable};
+use crate::code::{Body, Constant, FieldName, Loop, Op, Target, Variable};
 use crate::methods;
 
 /// A body under construction, with its variables.
@@ -130,6 +130,28 @@ impl Builder {
                 self.emit(Op::Print, at);
             }
         }
+    }
+
+    /// Ends the body of a loop; makes one operation of it and the `gets` before it where it can be streamed.
+    pub(crate) fn end_loop_body(&mut self, site: u32, at: usize) {
+        let Loop { index, element, body, .. } = self.body.loops[site as usize];
+        let (range, names) = (body as usize - 1, &self.body.names);
+        let writes_only = |op: &Op| match op {
+            Op::Text { .. } => true,
+            Op::PrintField(name) => matches!(&names[*name as usize].name[..], b"Key" | b"Value"),
+            _ => false,
+        };
+        let is_simple =
+            index.is_none() && element.is_none() && self.body.ops[range + 1..].iter().all(writes_only);
+        if let (true, Some(Op::Call(call))) =
+            (is_simple, range.checked_sub(1).map(|call| self.body.ops[call]))
+        {
+            let function = self.body.calls[call as usize].function;
+            if function.name == "gets" {
+                self.body.ops[range - 1] = Op::Stream { call, site };
+            }
+        }
+        self.emit(Op::Next(site), at);
     }
 
     /// Takes back an `Unbox` that nobody will notice.

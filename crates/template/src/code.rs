@@ -72,6 +72,12 @@ pub(crate) enum Op {
     Invoke(u32),
     /// Replaces arguments by a function's result.
     Call(u32),
+    /// `gets` and the loop over its result in one, where the loop's body only writes text and the fields of
+    /// its pairs: no list is made. If there is no pair, the empty list is left for the loop that follows.
+    Stream {
+        call: u32,
+        site: u32,
+    },
     /// Ends `and` or `or` early with the top value, or drops it.
     Short {
         or: bool,
@@ -147,7 +153,8 @@ pub(crate) struct Invocation {
     pub(crate) arguments: usize,
 }
 
-#[derive(Debug, Default)]
+/// A loop, with where its parts are.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Loop {
     pub(crate) index: Option<Target>,
     pub(crate) element: Option<Target>,

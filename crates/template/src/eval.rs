@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::code::{Body, Constant, Loop, Op, Program, Target};
+use crate::code::{Body, Call, Constant, Loop, Op, Program, Target};
 use crate::error::{Error, ErrorKind, Fault, Outcome, fault};
 use crate::fields;
 use crate::format;
+use crate::functions::{Function, text};
 use crate::list::Slice;
 use crate::regex::Regexes;
+use crate::store;
 use crate::value::{Map, Operand, Pair, PairAt, Value};
 use crate::world::Server;
 use crate::{Context, Limits, Reads, Text};
@@ -50,7 +52,11 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self) -> Outcome<()> {
-        self.steps += 1;
+        self.steps(1)
+    }
+
+    fn steps(&mut self, count: u64) -> Outcome<()> {
+        self.steps = self.steps.saturating_add(count);
         if self.steps > self.context.limits.steps { fault("too many steps") } else { Ok(()) }
     }
 }
@@ -179,6 +185,7 @@ impl<'p> Machine<'p> {
                 Op::Method { invocation, skip } => self.begin_invocation(invocation, skip)?,
                 Op::Invoke(invocation) => self.invoke(invocation)?,
                 Op::Call(call) => self.call(run, call)?,
+                Op::Stream { call, site } => self.stream(run, call, site)?,
                 Op::Short { or, piped, target } => self.short(or, piped, target),
                 Op::Declare(slot) => self.slots[self.base + slot as usize] = self.unboxed_top(),
                 Op::Assign(variable) => {
@@ -267,9 +274,8 @@ impl<'p> Machine<'p> {
         }
     }
 
-    fn call(&mut self, run: &mut Run<'_>, call: u32) -> Result<(), Stop> {
-        let call = &self.body.calls[call as usize];
-        let function = call.function;
+    /// Puts the arguments of a call in order and checks them; gives where they begin.
+    fn arguments(&mut self, call: &Call) -> Result<usize, Stop> {
         let given = call.arguments.len() + usize::from(call.piped);
         let start = self.stack.len() - given;
         let args = &mut self.stack[start..];
@@ -277,20 +283,59 @@ impl<'p> Machine<'p> {
             args.rotate_left(1);
         }
         for (index, operand) in args.iter_mut().enumerate() {
-            let param = function.parameter(index).expect("their number was checked by the parser");
+            let param = call.function.parameter(index).expect("their number was checked by the parser");
             if let Err(message) = param.accept(operand) {
                 return Err(Stop { fault: Fault::Message(message), at: call.arguments.get(index).copied() });
             }
         }
-        let value = (function.run)(run, args).map_err(|fault| match fault {
-            Fault::Message(message) => Fault::Message(format!("error calling {}: {message}", function.name)),
-            other => other,
-        })?;
+        Ok(start)
+    }
+
+    fn call(&mut self, run: &mut Run<'_>, call: u32) -> Result<(), Stop> {
+        let call = &self.body.calls[call as usize];
+        let function = call.function;
+        let start = self.arguments(call)?;
+        let value =
+            (function.run)(run, &mut self.stack[start..]).map_err(|fault| of_call(function, fault))?;
         if let Value::Text(text) = &value {
             run.room(text.len())?;
         }
         self.stack.truncate(start);
         self.stack.push(Operand { value, boxed: function.boxed });
+        Ok(())
+    }
+
+    /// Runs the loop over what `gets` finds while it is being found.
+    fn stream(&mut self, run: &mut Run<'_>, call: u32, site: u32) -> Result<(), Stop> {
+        let body = self.body;
+        let (call, site) = (&body.calls[call as usize], &body.loops[site as usize]);
+        let start = self.arguments(call)?;
+        let pattern = text(&self.stack[start]).clone();
+        // The body, without the `Next` that ends it.
+        let ops = &body.ops[site.body as usize..site.otherwise as usize - 1];
+        let (source, out, limits) = (&self.program.source, &mut self.out, run.limits());
+        let mut pairs: u64 = 0;
+        let found = store::each_of_gets(run, &pattern, |key, value| {
+            pairs += 1;
+            if out.len() > limits.output || pairs > limits.steps {
+                return;
+            }
+            for op in ops {
+                out.extend_from_slice(match op {
+                    Op::Text { start, end } => &source[*start as usize..*end as usize],
+                    Op::PrintField(name) if body.names[*name as usize].name[..] == b"Key"[..] => key,
+                    _ => value,
+                });
+            }
+        });
+        found.map_err(|fault| of_call(call.function, fault))?;
+        run.steps(pairs)?;
+        self.check_output(limits.output)?;
+        self.stack.truncate(start);
+        match pairs {
+            0 => self.stack.push(Value::pairs(Slice::nil()).into()),
+            _ => self.pc = site.end as usize,
+        }
         Ok(())
     }
 
@@ -458,6 +503,14 @@ impl<'p> Machine<'p> {
             Fault::Message(message) => Error::new(ErrorKind::Exec, name, source, at, message),
             Fault::Included(error) => error.included_from(name, source, at),
         }
+    }
+}
+
+/// A fault of a function, as its caller tells it.
+fn of_call(function: &Function, fault: Fault) -> Fault {
+    match fault {
+        Fault::Message(message) => Fault::Message(format!("error calling {}: {message}", function.name)),
+        other => other,
     }
 }
 

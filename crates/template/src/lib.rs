@@ -63,7 +63,7 @@ use crate::value::Value;
 
 pub use error::{Error, ErrorKind};
 pub use glob::{BadPattern, Glob};
-pub use names::{MemoryNames, Names};
+pub use names::{MemoryNames, Name, Names};
 pub use reads::Reads;
 pub use text::Text;
 pub use world::{Files, Moment, NoFiles, Os, Server, World};

@@ -1,7 +1,7 @@
 //! Names: the keys that the store functions read, as an ordered map behind a trait.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::{Bound, ControlFlow, Deref};
 
 use bytes::Bytes;
 
@@ -16,7 +16,38 @@ pub trait Names {
 
     /// Calls `each` with every name that starts with `prefix` and is not below `from`, and its value, in byte
     /// order, until it breaks. `from` starts with `prefix` or is empty; it lets the caller skip a subtree.
-    fn scan(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(Text, &Bytes) -> ControlFlow<()>);
+    fn scan(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(Name<'_>, &Bytes) -> ControlFlow<()>);
+}
+
+/// A name where it lies: in the bytes of its key, behind what is taken off their front.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    key: &'a Bytes,
+    skip: usize,
+}
+
+impl<'a> Name<'a> {
+    /// What `key` holds behind its first `skip` bytes.
+    ///
+    /// # Panics
+    ///
+    /// Later, if `key` is shorter than that.
+    pub fn new(key: &'a Bytes, skip: usize) -> Name<'a> {
+        Name { key, skip }
+    }
+
+    /// The name as a text that shares the key's bytes.
+    pub fn to_text(self) -> Text {
+        self.key.slice(self.skip..).into()
+    }
+}
+
+impl Deref for Name<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.key[self.skip..]
+    }
 }
 
 /// Keys in memory, for tests and small uses.
@@ -46,10 +77,10 @@ impl Names for MemoryNames {
         self.0.get(name).cloned()
     }
 
-    fn scan(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(Text, &Bytes) -> ControlFlow<()>) {
+    fn scan(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(Name<'_>, &Bytes) -> ControlFlow<()>) {
         let start = Bound::Included(prefix.max(from));
         for (name, value) in self.0.range::<[u8], _>((start, Bound::Unbounded)) {
-            if !name.starts_with(prefix) || each(name.clone(), value.as_bytes()).is_break() {
+            if !name.starts_with(prefix) || each(Name::new(name.as_bytes(), 0), value.as_bytes()).is_break() {
                 return;
             }
         }
@@ -65,7 +96,7 @@ mod tests {
         let names: MemoryNames = [("/a/1", ""), ("/a/2", ""), ("/a/3", ""), ("/b", "")].into_iter().collect();
         let mut seen = Vec::new();
         names.scan(b"/a/", b"/a/2", &mut |name, _| {
-            seen.push(name);
+            seen.push(name.to_text());
             ControlFlow::Continue(())
         });
         assert_eq!(seen, [Text::from("/a/2"), Text::from("/a/3")]);

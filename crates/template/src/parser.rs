@@ -280,7 +280,7 @@ impl Parser<'_> {
     }
 
     fn end_loop_body(&mut self, site: u32, token: Token) {
-        self.builder.emit(Op::Next(site), token.start);
+        self.builder.end_loop_body(site, token.start);
         let otherwise = self.builder.label();
         self.builder.body().loops[site as usize].otherwise = otherwise;
         self.builder.loops.pop();

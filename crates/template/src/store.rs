@@ -14,7 +14,7 @@ use crate::functions::text;
 use crate::list::Slice;
 use crate::path;
 use crate::value::{Operand, Pair, PairAt, Value};
-use crate::{Glob, Names, Text};
+use crate::{Glob, Name, Names, Text};
 
 fn lookup(run: &mut Run<'_>, name: &Text) -> Option<Text> {
     run.reads.add_key(name);
@@ -50,8 +50,19 @@ pub(crate) fn getv(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
 /// The pairs whose keys match, in the order of the keys.
 pub(crate) fn gets(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     let mut pairs = Vec::new();
-    matching(run, text(&args[0]), |key, value| pairs.push(Pair { key, value: value.clone().into() }))?;
+    matching(run, text(&args[0]), |key, value| {
+        pairs.push(Pair { key: key.to_text(), value: value.clone().into() });
+    })?;
     Ok(Value::pairs(Slice::appended(pairs)))
+}
+
+/// Shows `each` what [`gets`] would list, key and value, without making the list.
+pub(crate) fn each_of_gets(
+    run: &mut Run<'_>,
+    pattern: &Text,
+    mut each: impl FnMut(&[u8], &[u8]),
+) -> Outcome<()> {
+    matching(run, pattern, |key, value| each(&key, value))
 }
 
 /// The values whose keys match, in the order of the values.
@@ -66,7 +77,7 @@ pub(crate) fn getvs(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
 
 /// Calls `found` with all that matches `pattern`, in order. A malformed pattern fails, but only if there
 /// is any key to match it against.
-fn matching(run: &mut Run<'_>, pattern: &Text, mut found: impl FnMut(Text, &Bytes)) -> Outcome<()> {
+fn matching(run: &mut Run<'_>, pattern: &Text, mut found: impl FnMut(Name<'_>, &Bytes)) -> Outcome<()> {
     let names = run.context.names;
     let Ok(glob) = Glob::new(pattern.clone()) else {
         // Which key comes first does not matter: any key that comes or goes may.
@@ -81,7 +92,7 @@ fn matching(run: &mut Run<'_>, pattern: &Text, mut found: impl FnMut(Text, &Byte
     run.reads.add_glob(&glob);
     if glob.is_literal() {
         if let Some(value) = names.get(pattern) {
-            found(pattern.clone(), value.as_bytes());
+            found(Name::new(pattern.as_bytes(), 0), value.as_bytes());
         }
         return Ok(());
     }
@@ -98,7 +109,7 @@ fn scan_glob(
     names: &dyn Names,
     glob: &Glob,
     from: &mut Vec<u8>,
-    found: &mut impl FnMut(Text, &Bytes),
+    found: &mut impl FnMut(Name<'_>, &Bytes),
 ) -> ControlFlow<()> {
     let prefix = glob.prefix().len();
     let one_level = glob.is_one_level();
@@ -196,13 +207,13 @@ fn children(names: &dyn Names, directory: &[u8], mut each: impl FnMut(Text, bool
         let mut skip = None;
         names.scan(directory, &from, &mut |name, _| match memchr::memchr(b'/', &name[directory.len()..]) {
             None => {
-                each(name.slice(directory.len()..), false);
+                each(name.to_text().slice(directory.len()..), false);
                 ControlFlow::Continue(())
             }
             Some(slash) => {
                 let end = directory.len() + slash;
                 skip = Some(after_subtree(&name[..end]));
-                each(name.slice(directory.len()..end), true);
+                each(name.to_text().slice(directory.len()..end), true);
                 ControlFlow::Break(())
             }
         });
