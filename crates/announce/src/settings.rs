@@ -64,10 +64,8 @@ impl Settings {
     ///
     /// [`InvalidSettings`] with all of it.
     pub fn validate(&self, limits: &LeaseLimits) -> Result<(), InvalidSettings> {
-        let LeaseLimits { shortest, longest, .. } = *limits;
         let ttl = self.ttl;
-        let lease = (ttl < shortest || ttl > longest)
-            .then(|| format!("the time to live {ttl:?} is not within {shortest:?} to {longest:?}"));
+        let lease = limits.objection(ttl);
         let zero = |is_zero: bool, name: &str| is_zero.then(|| format!("{name} must be more than zero"));
         let check = match &self.check {
             HealthCheck::Http(check) => check.problem(),

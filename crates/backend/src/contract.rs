@@ -88,3 +88,12 @@ pub struct LeaseLimits {
     /// How much later than its time to live a key may go when its holder died.
     pub slack: Duration,
 }
+
+impl LeaseLimits {
+    /// Why a key cannot have this time to live; none if it can.
+    pub fn objection(&self, ttl: Duration) -> Option<String> {
+        let LeaseLimits { shortest, longest, .. } = self;
+        (ttl < *shortest || ttl > *longest)
+            .then(|| format!("the time to live {ttl:?} is not within {shortest:?} to {longest:?}"))
+    }
+}

@@ -400,9 +400,8 @@ impl Registry for Memory {
         ttl: Duration,
     ) -> BoxFuture<'a, Result<Registration>> {
         async move {
-            let limits = self.lease_limits();
-            if ttl < limits.shortest || ttl > limits.longest {
-                return Err(Error::new(ErrorKind::Invalid, STORE, "register", key));
+            if let Some(why) = self.lease_limits().objection(ttl) {
+                return Err(Error::new(ErrorKind::Invalid, STORE, "register", key).because(why));
             }
             let keeper = Keeper { memory: self.clone(), key: key.clone(), value, ttl };
             keeper.write().await?;

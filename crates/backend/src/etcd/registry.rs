@@ -46,12 +46,7 @@ impl Registry for Etcd {
         ttl: Duration,
     ) -> BoxFuture<'a, Result<Registration>> {
         async move {
-            let limits = self.lease_limits();
-            if ttl < limits.shortest || ttl > limits.longest {
-                let why = format!(
-                    "the time to live {ttl:?} is not within {:?} to {:?}",
-                    limits.shortest, limits.longest
-                );
+            if let Some(why) = self.lease_limits().objection(ttl) {
                 return Err(invalid("register", key, why));
             }
             let mut keeper = Keeper { etcd: self.clone(), key: key.clone(), value, ttl, lease: 0 };

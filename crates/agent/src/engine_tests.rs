@@ -1,0 +1,286 @@
+//! The engine without a clock, a disk or a process: events in, actions out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use waypost_backend::{Error, ErrorKind};
+use waypost_model::{Entry, Exactness, Prefix, Snapshot};
+use waypost_template::{Context, Limits, MemoryNames, NoFiles, Os, Template};
+
+use super::*;
+use crate::Step;
+
+const PACE: Pace = Pace {
+    settle: Duration::from_secs(30),
+    refresh_every: Duration::from_secs(600),
+    retry: (Duration::from_secs(1), Duration::from_secs(60)),
+};
+
+/// An engine, its clock, and what it did, in words.
+struct Bench {
+    engine: Engine,
+    now: Instant,
+}
+
+/// A resource that reads `/NAME` and below, with a reload command or none.
+fn resource(name: &str, reload: Option<&str>) -> (Arc<Resource>, Option<Reload>, Option<Known>) {
+    let mut resource = crate::resource::tests::resource(Path::new("/etc"));
+    resource.name = name.to_owned();
+    resource.keys = vec![Prefix::new(&format!("/{name}"))];
+    let reload = reload.map(|line| Reload { line: line.into(), timeout: Duration::from_secs(9) });
+    (Arc::new(resource), reload, None)
+}
+
+fn view(revision: u64, keys: &[(&str, &str)]) -> View {
+    let entry = |(key, value): &(&str, &str)| {
+        (Key::new(key.to_string()).unwrap(), Entry { value: value.to_string().into(), revision })
+    };
+    let entries: BTreeMap<_, _> = keys.iter().map(entry).collect();
+    let position = Position::new(StoreId::Lasting(1), revision);
+    View::from(Snapshot { position, exactness: Exactness::Exact, entries })
+}
+
+/// What a render of `/NAME/*` looks at.
+fn reads(name: &str) -> Reads {
+    let template = Template::parse("t", format!("{{{{gets \"/{name}/*\"}}}}").as_bytes()).unwrap();
+    let names = MemoryNames::new();
+    let context = Context { names: &names, files: &NoFiles, world: &Os, limits: Limits::default() };
+    template.render(&context).unwrap().reads
+}
+
+fn done(name: &str, change: Change) -> Applied {
+    let content = Hash::of(name.as_bytes());
+    Applied { result: Ok(Done { content, change }), reads: Some(reads(name)), took: Duration::ZERO }
+}
+
+fn swapped(name: &str) -> Applied {
+    done(name, Change::Swapped { in_place: false })
+}
+
+fn failed(step: Step) -> Applied {
+    let result = Err(Failure { step, message: "no".into(), detail: String::new() });
+    Applied { result, reads: Some(reads("web")), took: Duration::ZERO }
+}
+
+impl Bench {
+    fn new(resources: impl IntoIterator<Item = (Arc<Resource>, Option<Reload>, Option<Known>)>) -> Bench {
+        let now = Instant::now();
+        Bench { engine: Engine::new(PACE, resources, now), now }
+    }
+
+    /// One resource `web` with a reload, in sync with `keys` at revision 5.
+    fn in_sync(keys: &[(&str, &str)]) -> Bench {
+        let mut bench = Bench::new([resource("web", Some("reload"))]);
+        bench.changed(view(5, keys), Continuity::First);
+        bench.applied(0, swapped("web"));
+        bench.reloaded(Ok(()));
+        assert!(bench.engine.is_in_sync() && bench.engine.is_idle());
+        bench
+    }
+
+    fn handle(&mut self, event: Event) -> Vec<String> {
+        let mut actions = self.engine.handle(event, self.now);
+        actions.extend(self.engine.schedule(self.now));
+        actions.iter().filter_map(shown).collect()
+    }
+
+    fn changed(&mut self, new: View, continuity: Continuity) -> Vec<String> {
+        let empty = View::empty(new.position());
+        let changed = self.engine.view.as_ref().unwrap_or(&empty).differences(&new);
+        self.handle(Event::Store(Update::Changed { view: new, changed, continuity }))
+    }
+
+    fn applied(&mut self, resource: usize, applied: Applied) -> Vec<String> {
+        self.handle(Event::Applied { resource, applied })
+    }
+
+    fn reloaded(&mut self, result: Result<(), Failure>) -> Vec<String> {
+        self.handle(Event::Reloaded { target: 0, took: Duration::ZERO, result })
+    }
+
+    /// Lets the time pass until something is due.
+    fn wait(&mut self) -> Vec<String> {
+        self.now = self.now.max(self.engine.deadline());
+        self.engine.schedule(self.now).iter().filter_map(shown).collect()
+    }
+}
+
+/// What is begun or held; reports of success and the ledger's notes are left out.
+fn shown(action: &Action) -> Option<String> {
+    match action {
+        Action::Apply { resource, .. } => Some(format!("apply {resource}")),
+        Action::Reload { target } => Some(format!("reload {target}")),
+        Action::Report(Report::Held { reason, .. }) => Some(format!("held: {reason}")),
+        Action::Report(Report::Failed { .. } | Report::ReloadFailed { .. }) => Some("failed".into()),
+        _ => None,
+    }
+}
+
+fn reload_failure() -> Failure {
+    Failure { step: Step::Reload, message: "no".into(), detail: String::new() }
+}
+
+#[test]
+fn a_change_is_applied_and_then_reloaded() {
+    let mut bench = Bench::new([resource("web", Some("reload"))]);
+    assert_eq!(bench.changed(view(5, &[("/web/1", "a")]), Continuity::First), ["apply 0"]);
+    assert_eq!(bench.applied(0, swapped("web")), ["reload 0"]);
+    assert!(bench.reloaded(Ok(())).is_empty());
+    assert!(bench.engine.is_in_sync());
+}
+
+#[test]
+fn a_file_that_is_as_wanted_is_not_reloaded_unless_that_is_owed() {
+    let mut bench = Bench::new([resource("web", Some("reload"))]);
+    bench.changed(view(5, &[]), Continuity::First);
+    assert!(bench.applied(0, done("web", Change::None { reload_owed: false })).is_empty());
+
+    let mut bench = Bench::new([resource("web", Some("reload"))]);
+    bench.changed(view(5, &[]), Continuity::First);
+    assert_eq!(bench.applied(0, done("web", Change::None { reload_owed: true })), ["reload 0"]);
+}
+
+#[test]
+fn only_resources_that_looked_at_a_changed_key_are_applied() {
+    let mut bench = Bench::new([resource("web", None), resource("db", None)]);
+    assert_eq!(bench.changed(view(5, &[]), Continuity::First), ["apply 0", "apply 1"]);
+    bench.applied(0, swapped("web"));
+    bench.applied(1, swapped("db"));
+    assert_eq!(bench.changed(view(6, &[("/db/1", "x")]), Continuity::Continued), ["apply 1"]);
+    bench.applied(1, swapped("db"));
+    assert!(bench.changed(view(7, &[("/db/1", "x"), ("/db/1/deep", "x")]), Continuity::Continued).is_empty());
+}
+
+#[test]
+fn changes_during_a_reload_cost_one_more_reload() {
+    let mut bench = Bench::in_sync(&[]);
+    let keys = [("/web/1", "a"), ("/web/2", "a"), ("/web/3", "a")];
+    bench.changed(view(6, &keys[..1]), Continuity::Continued);
+    assert_eq!(bench.applied(0, swapped("web")), ["reload 0"]);
+    assert_eq!(bench.changed(view(7, &keys[..2]), Continuity::Continued), ["apply 0"]);
+    assert!(bench.applied(0, swapped("web")).is_empty(), "one is in flight");
+    assert_eq!(bench.changed(view(8, &keys), Continuity::Continued), ["apply 0"]);
+    assert!(bench.applied(0, swapped("web")).is_empty(), "and one is owed already");
+    assert_eq!(bench.reloaded(Ok(())), ["reload 0"]);
+    assert!(bench.reloaded(Ok(())).is_empty());
+}
+
+#[test]
+fn changes_during_an_apply_cost_one_more_apply() {
+    let mut bench = Bench::in_sync(&[]);
+    bench.changed(view(6, &[("/web/1", "a")]), Continuity::Continued);
+    assert!(bench.changed(view(7, &[("/web/1", "b")]), Continuity::Continued).is_empty());
+    assert!(bench.changed(view(8, &[("/web/1", "c")]), Continuity::Continued).is_empty());
+    assert_eq!(bench.applied(0, swapped("web")), ["reload 0", "apply 0"]);
+}
+
+#[test]
+fn resources_that_share_a_reload_are_reloaded_once() {
+    let mut bench = Bench::new([resource("web", Some("r")), resource("db", Some("r"))]);
+    assert_eq!(bench.changed(view(5, &[]), Continuity::First), ["apply 0", "apply 1"]);
+    assert!(bench.applied(0, swapped("web")).is_empty(), "the other one is not in place yet");
+    assert_eq!(bench.applied(1, swapped("db")), ["reload 0"]);
+}
+
+#[test]
+fn what_failed_is_tried_again_after_a_pause_or_at_once_after_a_change() {
+    let mut bench = Bench::in_sync(&[]);
+    bench.changed(view(6, &[("/web/1", "a")]), Continuity::Continued);
+    assert_eq!(bench.applied(0, failed(Step::Check)), ["failed"]);
+    assert!(!bench.engine.is_in_sync());
+    assert_eq!(bench.wait(), ["apply 0"]);
+    assert_eq!(bench.applied(0, failed(Step::Check)), ["failed"]);
+    assert_eq!(bench.changed(view(7, &[("/web/1", "b")]), Continuity::Continued), ["apply 0"]);
+}
+
+#[test]
+fn a_failed_reload_stays_owed() {
+    let mut bench = Bench::in_sync(&[]);
+    bench.changed(view(6, &[("/web/1", "a")]), Continuity::Continued);
+    bench.applied(0, swapped("web"));
+    assert_eq!(bench.reloaded(Err(reload_failure())), ["failed"]);
+    assert!(!bench.engine.is_in_sync());
+    assert_eq!(bench.wait(), ["reload 0"]);
+    bench.reloaded(Ok(()));
+    assert!(bench.engine.is_in_sync());
+}
+
+#[test]
+fn a_change_after_a_failed_reload_is_applied_and_reloaded_at_once() {
+    let mut bench = Bench::in_sync(&[]);
+    bench.changed(view(6, &[("/web/1", "a")]), Continuity::Continued);
+    bench.applied(0, swapped("web"));
+    bench.reloaded(Err(reload_failure()));
+    assert_eq!(bench.changed(view(7, &[("/web/1", "b")]), Continuity::Continued), ["apply 0"]);
+    assert_eq!(bench.applied(0, swapped("web")), ["reload 0"]);
+}
+
+#[test]
+fn a_store_that_does_not_answer_changes_nothing() {
+    let mut bench = Bench::in_sync(&[("/web/1", "a")]);
+    let away = Error::new(ErrorKind::Unavailable, "etcd", "watch", "/");
+    assert!(bench.handle(Event::Store(Update::Unreachable(away))).is_empty());
+    assert!(bench.engine.is_in_sync());
+}
+
+#[test]
+fn a_store_that_went_back_is_given_time_to_be_complete() {
+    let mut bench = Bench::in_sync(&[("/web/1", "a"), ("/web/2", "b")]);
+    let went_back = Continuity::Rewritten;
+    let held = bench.changed(view(3, &[("/web/1", "a")]), went_back);
+    assert!(held.len() == 1 && held[0].contains("keys are missing (1)"), "{held:?}");
+    assert!(bench.changed(view(4, &[("/web/1", "c")]), Continuity::Continued).is_empty());
+    assert_eq!(bench.wait(), ["apply 0"], "the time is over");
+}
+
+#[test]
+fn a_store_that_went_back_and_is_complete_again_is_believed() {
+    let keys = [("/web/1", "a"), ("/web/2", "b")];
+    let mut bench = Bench::in_sync(&keys);
+    bench.changed(view(3, &keys[..1]), Continuity::Rewritten);
+    assert_eq!(bench.changed(view(4, &keys), Continuity::Continued), ["apply 0"]);
+}
+
+#[test]
+fn an_emptied_store_is_never_believed_by_itself() {
+    let mut bench = Bench::in_sync(&[("/web/1", "a")]);
+    let held = bench.changed(view(1, &[]), Continuity::Emptied);
+    assert!(held.len() == 1 && held[0].contains("it has no key, and had 1"), "{held:?}");
+    bench.wait();
+    assert!(!bench.engine.is_in_sync());
+    assert_eq!(bench.changed(view(2, &[("/web/1", "a")]), Continuity::Continued), ["apply 0"]);
+}
+
+#[test]
+fn keys_deleted_in_the_store_that_was_followed_are_believed_to_the_last() {
+    let mut bench = Bench::in_sync(&[("/web/1", "a")]);
+    assert_eq!(bench.changed(view(6, &[]), Continuity::Continued), ["apply 0"]);
+}
+
+#[test]
+fn what_an_earlier_life_wrote_is_held_against_a_store_that_went_back() {
+    let (web, reload, _) = resource("web", None);
+    let position = Position::new(StoreId::Lasting(1), 9);
+    let known = Known { written: Hash::of(b""), running: None, position, keys: 2 };
+    let mut bench = Bench::new([(web, reload, Some(known))]);
+    let held = bench.changed(view(3, &[]), Continuity::First);
+    assert!(held.len() == 1 && held[0].starts_with("held: the store went back"), "{held:?}");
+}
+
+#[test]
+fn everything_is_looked_at_from_time_to_time() {
+    let mut bench = Bench::in_sync(&[]);
+    assert_eq!(bench.wait(), ["apply 0"]);
+    assert!(bench.applied(0, done("web", Change::None { reload_owed: false })).is_empty());
+}
+
+#[test]
+fn told_to_stop_it_finishes_what_is_under_way_and_begins_nothing() {
+    let mut bench = Bench::in_sync(&[]);
+    bench.changed(view(6, &[("/web/1", "a")]), Continuity::Continued);
+    assert!(bench.handle(Event::Stop).is_empty());
+    assert!(bench.changed(view(7, &[("/web/1", "b")]), Continuity::Continued).is_empty());
+    assert_eq!(bench.applied(0, swapped("web")), ["reload 0"]);
+    assert!(bench.reloaded(Ok(())).is_empty());
+    assert!(bench.engine.is_idle());
+}
