@@ -97,7 +97,8 @@ fn changes_are_shown_as_they_come_over_a_restart_of_the_registry() {
     etcd.put("/web/3", "after");
     text.wait_logged(&["PUT /web/3 after"]);
     assert_eq!(text.logged(&["/elsewhere"]), 0, "{}", text.log());
-    text.signal(Signal::INT);
+    // Not INT, which is ignored where the tests run in the background of a script.
+    text.signal(Signal::TERM);
     text.wait();
 }
 
