@@ -17,10 +17,6 @@ use crate::{Command, Failure, Resource, Step};
 /// How much of the end of a command's output a failure shows, in bytes.
 const SHOWN: u64 = 2048;
 
-/// A limit that was reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeout(pub Duration);
-
 /// Fills in the paths of `resource`; `source` is the staged file.
 pub(crate) fn line(command: &Command, resource: &Resource, step: Step) -> Result<String, Failure> {
     let (stage, destination) = (resource.stage(), &resource.destination);

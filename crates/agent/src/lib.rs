@@ -19,7 +19,6 @@ mod resource;
 mod run;
 mod source;
 
-pub use command::Timeout;
 pub use diff::{Difference, preview};
 pub use ledger::{Ledger, LedgerError};
 pub use once::{Outcome, once};
