@@ -1,0 +1,1 @@
+//! The embedded single-node store: etcd's v3 API over a durable local file.
