@@ -103,35 +103,75 @@ impl Arguments {
     }
 
     fn open_etcd(&self) -> Result<Store, Failed> {
+        let (settings, endpoints) = self.reach().settings()?;
+        let etcd = Etcd::new(settings)?;
+        Ok(Store { backend: Arc::new(etcd.clone()), registry: Some(Arc::new(etcd)), endpoints, name: "etcd" })
+    }
+
+    fn reach(&self) -> Reach<'_> {
+        Reach {
+            nodes: &self.node,
+            username: self.username.as_deref(),
+            password_file: self.password_file.as_deref(),
+            named: Named {
+                username: "--username",
+                password_file: "--password-file",
+                password: "WAYPOST_PASSWORD",
+            },
+            client_ca_keys: self.client_ca_keys.as_deref(),
+            client_cert: self.client_cert.as_deref(),
+            client_key: self.client_key.as_deref(),
+        }
+    }
+}
+
+/// How an etcd is reached, whichever flags say it.
+pub(crate) struct Reach<'a> {
+    /// As they are given; none is the one on this host.
+    pub(crate) nodes: &'a [String],
+    pub(crate) username: Option<&'a str>,
+    pub(crate) password_file: Option<&'a Path>,
+    pub(crate) named: Named,
+    pub(crate) client_ca_keys: Option<&'a Path>,
+    pub(crate) client_cert: Option<&'a Path>,
+    pub(crate) client_key: Option<&'a Path>,
+}
+
+/// What the flags of a [`Reach`] are called.
+pub(crate) struct Named {
+    pub(crate) username: &'static str,
+    pub(crate) password_file: &'static str,
+    /// The variable that holds the password if no file does.
+    pub(crate) password: &'static str,
+}
+
+impl Reach<'_> {
+    /// What the etcd is opened with, and where it is.
+    pub(crate) fn settings(&self) -> Result<(etcd::Settings, Vec<Endpoint>), Failed> {
         let is_tls = self.client_ca_keys.is_some() || self.client_cert.is_some();
         let default = [format!("127.0.0.1:{DEFAULT_PORT}")];
-        let nodes = if self.node.is_empty() { &default[..] } else { &self.node };
+        let nodes = if self.nodes.is_empty() { &default[..] } else { self.nodes };
         let nodes = nodes.iter().map(|node| parse_node(node, is_tls)).collect::<Result<Vec<_>, _>>()?;
         let mut settings = etcd::Settings::new(nodes.iter().map(|node| node.url.clone()));
         settings.user = self.user()?;
         settings.tls = self.tls()?;
-        let etcd = Etcd::new(settings)?;
-        Ok(Store {
-            backend: Arc::new(etcd.clone()),
-            registry: Some(Arc::new(etcd)),
-            endpoints: nodes.into_iter().map(|node| node.endpoint).collect(),
-            name: "etcd",
-        })
+        Ok((settings, nodes.into_iter().map(|node| node.endpoint).collect()))
     }
 
     fn user(&self) -> Result<Option<(String, String)>, Failed> {
-        let Some(name) = &self.username else { return Ok(None) };
-        let password = match &self.password_file {
+        let Some(name) = self.username else { return Ok(None) };
+        let Named { username, password_file, password } = self.named;
+        let password = match self.password_file {
             Some(path) => String::from_utf8(read(path)?)?.trim_end_matches(['\r', '\n']).to_owned(),
-            None => std::env::var("WAYPOST_PASSWORD")
-                .map_err(|_| "--username needs --password-file, or the variable WAYPOST_PASSWORD")?,
+            None => std::env::var(password)
+                .map_err(|_| format!("{username} needs {password_file}, or the variable {password}"))?,
         };
-        Ok(Some((name.clone(), password)))
+        Ok(Some((name.to_owned(), password)))
     }
 
     fn tls(&self) -> Result<Tls, Failed> {
-        let authority = self.client_ca_keys.as_deref().map(read).transpose()?;
-        let identity = match (&self.client_cert, &self.client_key) {
+        let authority = self.client_ca_keys.map(read).transpose()?;
+        let identity = match (self.client_cert, self.client_key) {
             (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
             _ => None,
         };

@@ -11,6 +11,7 @@
 //! from events and from reads only.
 
 mod connection;
+mod raw;
 mod read;
 mod registry;
 mod status;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connection::Connector;
+pub use raw::{Guarded, GuardedPut, RawEntry, RawSnapshot};
 use waypost_model::Prefix;
 
 use crate::{Error, ErrorKind, Result};

@@ -66,7 +66,7 @@ impl Backend for Etcd {
 }
 
 impl Etcd {
-    async fn get(&self, range: &Range, options: GetOptions) -> Result<GetResponse> {
+    pub(super) async fn get(&self, range: &Range, options: GetOptions) -> Result<GetResponse> {
         let options = if range.is_one_key() { options } else { options.with_range(range.end.clone()) };
         let start = range.start.clone();
         let shown = range.shown();

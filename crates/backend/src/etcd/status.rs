@@ -35,6 +35,10 @@ fn kind_of(status: &Status) -> ErrorKind {
     if says("required revision has been compacted") || says("required revision is a future revision") {
         return ErrorKind::Lost;
     }
+    // gRPC's own limit, which a request never passes; etcd's `ResourceExhausted` may pass.
+    if says("message larger than max") || says("message length too large") {
+        return ErrorKind::Invalid;
+    }
     // InvalidArgument and FailedPrecondition are also how etcd says that credentials do not fit.
     if says("authentication failed") || says("permission denied") || says("user name is empty") {
         return ErrorKind::Denied;
@@ -112,6 +116,8 @@ mod tests {
             ),
             (Code::PermissionDenied, "etcdserver: permission denied", ErrorKind::Denied),
             (Code::Unavailable, "etcdserver: no leader", ErrorKind::Unavailable),
+            (Code::ResourceExhausted, "grpc: received message larger than max (2 vs. 1)", ErrorKind::Invalid),
+            (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded", ErrorKind::Unavailable),
             (Code::InvalidArgument, "etcdserver: key is not provided", ErrorKind::Invalid),
         ];
         for (code, message, kind) in cases {

@@ -1,5 +1,7 @@
 //! `waypost kv`: keys by hand, on any backend.
 
+mod copy;
+
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
@@ -25,6 +27,14 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    #[command(flatten)]
+    OnOne(OnOne),
+    Copy(copy::Arguments),
+}
+
+/// What is done on one store.
+#[derive(Debug, clap::Subcommand)]
+enum OnOne {
     /// Print the value of a key; exit code 1 if there is none
     Get {
         /// The key
@@ -66,20 +76,25 @@ enum Command {
 }
 
 pub(crate) async fn kv(arguments: Arguments) -> Result<ExitCode, Failed> {
-    let store = arguments.store.open()?;
-    let json = arguments.json;
     match arguments.command {
-        Command::Get { key } => get(&store, &key, json).await,
-        Command::Put { key, value } => {
+        Command::OnOne(command) => on_one(&arguments.store.open()?, command, arguments.json).await,
+        Command::Copy(copied) => copy::copy(copied, arguments.json).await,
+    }
+}
+
+async fn on_one(store: &store::Store, command: OnOne, json: bool) -> Result<ExitCode, Failed> {
+    match command {
+        OnOne::Get { key } => get(store, &key, json).await,
+        OnOne::Put { key, value } => {
             let position = store.registry()?.put(&key, read_value(value)?).await?;
             if json {
                 print(&format!("{}\n", json!({ "key": key.as_str(), "revision": position.revision })))?;
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Del { key, recursive } => delete(&store, &key, recursive, json).await,
-        Command::Ls { path, values } => list(&store, &path, values, json).await,
-        Command::Watch { path, initial } => watch(&store, &path, initial, json).await,
+        OnOne::Del { key, recursive } => delete(store, &key, recursive, json).await,
+        OnOne::Ls { path, values } => list(store, &path, values, json).await,
+        OnOne::Watch { path, initial } => watch(store, &path, initial, json).await,
     }
 }
 
