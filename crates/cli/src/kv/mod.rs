@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 enum Command {
     #[command(flatten)]
     OnOne(OnOne),
-    Copy(copy::Arguments),
+    Copy(Box<copy::Arguments>),
 }
 
 /// What is done on one store.
@@ -78,7 +78,7 @@ enum OnOne {
 pub(crate) async fn kv(arguments: Arguments) -> Result<ExitCode, Failed> {
     match arguments.command {
         Command::OnOne(command) => on_one(&arguments.store.open()?, command, arguments.json).await,
-        Command::Copy(copied) => copy::copy(copied, arguments.json).await,
+        Command::Copy(copied) => copy::copy(*copied, arguments.json).await,
     }
 }
 
