@@ -1,0 +1,9 @@
+//! The store on a simulated disk, beside a model of etcd: random requests, crashes at every sync, concurrent clients.
+//!
+//! Everything random comes from a seed, which a failure prints; `WAYPOST_STORE_SEEDS` says how many seeds each test tries,
+//! and `WAYPOST_STORE_SEED` which one is the first.
+
+#![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
+
+mod disk;
+mod model;
