@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Measures waypost beside a bare etcd watch (and a peer), in one run, taking turns. README.md says how.
+"""Measures waypost beside a bare etcd watch (and a peer), and its store beside etcd: in one run, taking turns.
+README.md says how.
 
-  bench.py              all of the below, one after another
+  bench.py              latency, others and burst, one after another
   bench.py latency      from sending a put to the reload having run, by the number of keys
   bench.py others       ten keys alone, beside many that are not theirs, and beside such that change
   bench.py burst        many puts at once
+  bench.py store        the store beside etcd: puts, reads, watches, memory, disk, start
 """
 import argparse
 import os
@@ -15,7 +17,7 @@ from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from rig import report, tools  # noqa: E402
+from rig import report, store, tools  # noqa: E402
 from rig.lane import NO_OTHERS, Lane, Others  # noqa: E402
 from rig.measured import Measured  # noqa: E402
 
@@ -92,29 +94,51 @@ def burst(args, place):
         return report.burst(args.burst_puts, args.burst_keys, [(lane.name, done) for lane, done in bursts.items()])
 
 
+def beside_etcd(args, place):
+    names = [name for name, _ in args.servers]
+    for section in store.THROUGHPUT:
+        if section.name in args.measures:
+            title = f"{section.title.format(keys=args.store_keys)}: {place.name}"
+            yield report.servers(title, names, store.throughput(section, args, place.directory, say))
+    if store.NEEDS in args.measures:
+        title = f"What {args.store_keys:,} keys of 150 bytes need: {place.name}"
+        yield report.servers(title, names, store.needed(args, place.directory, say))
+
+
 def parse():
     numbers = lambda text: [int(number) for number in text.split(",")]  # noqa: E731
+    words = lambda text: text.split(",")  # noqa: E731
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["latency", "others", "burst", "all"], default="all")
-    parser.add_argument("--tools", type=lambda text: text.split(","), help="default: all whose binary is known")
+    parser.add_argument("what", nargs="?", choices=["latency", "others", "burst", "store", "all"], default="all")
+    parser.add_argument("--tools", type=words, help="default: all whose binary is known")
     parser.add_argument("--keys", type=numbers, default=[10, 1_000, 10_000, 50_000])
     parser.add_argument("--changes", type=int, default=200, help="on each lane")
-    parser.add_argument("--places", type=lambda text: text.split(","), default=["tmpfs", "disk"])
+    parser.add_argument("--places", type=words, help="default: tmpfs,disk; of the store: disk")
     parser.add_argument("--tmpfs", default="/dev/shm", help="a directory on a tmpfs")
     parser.add_argument("--disk", default="/var/tmp", help="a directory on a disk")
     parser.add_argument("--bursts", type=int, default=3)
     parser.add_argument("--burst-puts", type=int, default=2_000)
     parser.add_argument("--burst-keys", type=int, default=1_000)
+    parser.add_argument("--servers", type=words, default=["store", "etcd"], help="of store; the last is the base")
+    parser.add_argument("--measures", type=words, default=list(store.MEASURES), help="of store")
+    parser.add_argument("--store-keys", type=int, default=50_000)
+    parser.add_argument("--rounds", type=int, default=5, help="of store")
+    parser.add_argument("--seconds", type=int, default=5, help="of store: of puts or gets in a turn")
+    parser.add_argument("--fresh", type=int, default=3, help="of store: servers of which memory and start are seen")
     args = parser.parse_args()
-    args.tools = named(tools.chosen(args.tools))
+    for given, known in ((args.servers, store.SERVERS), (args.measures, store.MEASURES)):
+        for name in set(given) - set(known):
+            parser.error(f"{name} is none of {', '.join(known)}")
+    args.tools = named([(tool.name, tool) for tool in tools.chosen(args.tools)])
+    args.servers = named([(name, name) for name in args.servers])
+    args.places = args.places or (["disk"] if args.what == "store" else ["tmpfs", "disk"])
     return args
 
 
 def named(chosen):
-    """The tools with names for the tables. One that is given twice is measured twice: the difference is noise."""
-    names = [tool.name for tool in chosen]
-    return [(name if name not in names[:at] else f"{name} again", tool)
-            for at, (name, tool) in enumerate(zip(names, chosen))]
+    """What is measured, with names for the tables. What is given twice is measured twice: the difference is noise."""
+    names = [name for name, _ in chosen]
+    return [(name if name not in names[:at] else f"{name} again", what) for at, (name, what) in enumerate(chosen)]
 
 
 def say(text, end="\n"):
@@ -134,6 +158,10 @@ def main():
         print(others(args, places["tmpfs"]), flush=True)
     if args.what in ("burst", "all"):
         print(burst(args, places["tmpfs"]), flush=True)
+    if args.what == "store":
+        for place in args.places:
+            for table in beside_etcd(args, places[place]):
+                print(table, flush=True)
 
 
 if __name__ == "__main__":

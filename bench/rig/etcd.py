@@ -1,4 +1,4 @@
-"""An etcd of one's own on free loopback ports, and a connection that puts keys."""
+"""A server of one's own on free loopback ports, and a connection that puts keys."""
 import base64
 import http.client
 import json
@@ -12,26 +12,39 @@ from .process import Process
 KEYS_A_TRANSACTION = 100  # etcd allows 128 operations
 
 
-class Etcd:
-    """A single server. Its data is to be on a tmpfs: what a put costs it is then the same for every tool."""
+class Server:
+    """A server of etcd's API on a port and in a directory of its own. Made, it runs; `end` stops it."""
 
     def __init__(self, directory, end):
+        os.makedirs(directory)
+        self.data, self.log = f"{directory}/data", f"{directory}/log"
+        port, self.peer_port = free_ports(2)
+        self.address = f"127.0.0.1:{port}"
+        self.url = f"http://{self.address}"
+        end.callback(lambda: self.process.stop())
+        self.start()
+
+    def start(self):
+        """Starts it on the data that is there, without waiting for it to answer."""
+        self.process = Process(self.argv(), log=self.log)
+
+
+class Etcd(Server):
+    """A single etcd, with its defaults."""
+
+    def __init__(self, directory, end):
+        super().__init__(directory, end)
+        self.wait_until_healthy()
+
+    def argv(self):
         binary = os.environ.get("ETCD_BIN") or shutil.which("etcd", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
         if not binary:
             raise SystemExit("etcd is missing: install it, or set ETCD_BIN")
-        os.makedirs(directory)
-        port, peer_port = free_ports(2)
-        self.address = f"127.0.0.1:{port}"
-        self.url = f"http://{self.address}"
-        peer = f"http://127.0.0.1:{peer_port}"
-        self.process = Process(
-            [binary, "--name", "bench", "--data-dir", f"{directory}/data", "--log-level", "error",
-             "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
-             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-             "--initial-cluster", f"bench={peer}"],
-            log=f"{directory}/log")
-        end.callback(self.process.stop)
-        self.wait_until_healthy()
+        peer = f"http://127.0.0.1:{self.peer_port}"
+        return [binary, "--name", "bench", "--data-dir", self.data, "--log-level", "error",
+                "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
+                "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+                "--initial-cluster", f"bench={peer}"]
 
     def wait_until_healthy(self):
         deadline = time.monotonic() + 30
@@ -58,6 +71,16 @@ class Etcd:
             if answer.status != 200:
                 raise RuntimeError(f"etcd refuses keys: {text[:300]}")
         connection.close()
+
+
+class Store(Server):
+    """waypost's own store, with its defaults."""
+
+    def argv(self):
+        binary = os.environ.get("WAYPOST_BIN")
+        if not binary:
+            raise SystemExit("set WAYPOST_BIN to the binary of waypost")
+        return [binary, "store", "--data-dir", self.data, "--listen", self.address]
 
 
 class Puts:

@@ -37,7 +37,12 @@ def ratio(measured, base):
 
 def ratio_by_round(measured, base):
     """The quartiles of the ratio within each round: how far the ratio can be trusted."""
-    ratios = [a / b for a, b in zip(measured.reload_by_turn(), base.reload_by_turn())]
+    return ratios_by_round(measured.reload_by_turn(), base.reload_by_turn())
+
+
+def ratios_by_round(values, base):
+    """The same of any values, one a round."""
+    ratios = [a / b for a, b in zip(values, base)]
     if len(ratios) < 2:
         return ratios * 2
     low, _, high = statistics.quantiles(ratios, n=4)

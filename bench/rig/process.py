@@ -21,6 +21,18 @@ class Process:
             line = next(line for line in status if line.startswith(field))
         return int(line.split()[1]) / 1024
 
+    def share(self, field="Pss"):
+        """MiB of memory, that which others map too counted in parts; with Anonymous, without mapped files."""
+        with open(f"/proc/{self.child.pid}/smaps_rollup") as rollup:
+            line = next(line for line in rollup if line.startswith(f"{field}:"))
+        return int(line.split()[1]) / 1024
+
+    def written(self):
+        """Bytes that it has sent to the disk so far."""
+        with open(f"/proc/{self.child.pid}/io") as io:
+            line = next(line for line in io if line.startswith("write_bytes"))
+        return int(line.split()[1])
+
     def last_words(self):
         with open(self.log, errors="replace") as log:
             return log.read()[-600:].strip() or "nothing in its log"
@@ -35,5 +47,9 @@ class Process:
         try:
             self.child.wait(5)
         except subprocess.TimeoutExpired:
-            os.kill(self.child.pid, 9)
-            self.child.wait()
+            self.kill()
+
+    def kill(self):
+        """Ends it without a word of warning."""
+        self.child.kill()
+        self.child.wait()

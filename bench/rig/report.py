@@ -4,12 +4,15 @@ import platform
 import subprocess
 import time
 
-from .measured import median, ninetieth, ratio, ratio_by_round
+from .measured import median, ninetieth, ratio, ratio_by_round, ratios_by_round
 
 BASE, SUBJECT = "floor", "waypost"
 
 # What is asked: waypost's median by the floor's, at most, by the number of keys, on a tmpfs.
 AT_MOST = {10: 1.3, 1_000: 1.3, 10_000: 1.5}
+# Of the store, beside etcd: at least its throughput, at most its memory.
+STORE = "store"
+ASKED_OF_STORE = {("puts", "1/s"), ("gets", "1/s"), ("range", "ms"), ("events in a burst", "1/s"), ("RSS", "MiB")}
 # "Does not grow", "costs the same": what two measurements of one thing may differ by.
 SAME = 1.25
 
@@ -18,10 +21,12 @@ def machine(args):
     def file_system(directory):
         return subprocess.run(["stat", "-f", "-c", "%T", directory], capture_output=True, text=True).stdout.strip()
 
+    rounds = (f"{args.rounds} rounds of {args.seconds} s" if args.what == "store" else
+              f"{args.changes} changes a lane")
     return (f"# waypost's benchmark, {time.strftime('%Y-%m-%d')}\n\n"
             f"Linux {platform.release()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} at the start; "
             f"{args.tmpfs} is {file_system(args.tmpfs)}, {args.disk} is {file_system(args.disk)}; "
-            f"{args.changes} changes a lane.")
+            f"{rounds}.")
 
 
 def latency(place, rows):
@@ -77,13 +82,39 @@ def burst(puts, keys, rows):
     return section(title, table, [])
 
 
+def servers(title, names, table):
+    """Two or more servers, each beside the last of them."""
+    *subjects, base = names
+    columns = [column for name in subjects for column in (name, f"÷ {base}", "of the rounds")]
+    text, verdicts = Table("", "figure", *columns, base), []
+    for (what, figure, unit), lanes in table.items():
+        cells = []
+        for name in subjects:
+            quotient = median(lanes[name]) / median(lanes[base])
+            low, high = ratios_by_round(lanes[name], lanes[base])
+            cells += [spread(lanes[name]), f"{quotient:.2f}", f"{low:.2f}–{high:.2f}"]
+            if name == STORE and (figure, unit) in ASKED_OF_STORE:
+                verdicts.append(verdict(f"{figure}, {what}: {STORE} ÷ {base}", quotient, 1, unit != "1/s"))
+        text.add(what, f"{figure}, {unit}", *cells, spread(lanes[base]))
+    return section(title, text, verdicts)
+
+
+def spread(values):
+    """The median, and the least and the most."""
+    digits = 0 if median(values) >= 100 else 1 if median(values) >= 10 else 2
+    middle, low, high = (f"{value:,.{digits}f}" for value in (median(values), min(values), max(values)))
+    return f"{middle} ({low}–{high})"
+
+
 def quotients(measured, base):
     low, high = ratio_by_round(measured, base)
     return f"{ratio(measured, base):.2f}", f"{low:.2f}–{high:.2f}"
 
 
-def verdict(what, value, bound):
-    return f"- {what}: {value:.2f}, at most {bound} is asked: {'holds' if value <= bound else '**DOES NOT HOLD**'}"
+def verdict(what, value, bound, at_most=True):
+    holds = value <= bound if at_most else value >= bound
+    asked = f"at {'most' if at_most else 'least'} {bound} is asked"
+    return f"- {what}: {value:.2f}, {asked}: {'holds' if holds else '**DOES NOT HOLD**'}"
 
 
 def section(title, table, verdicts):

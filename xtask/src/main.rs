@@ -27,7 +27,7 @@ Usage: cargo xtask <chore>
   demo [ARGS…]     Install what the demo needs, build waypost and run `waypost demo ARGS…`
   test [FILTER…]   All that CI checks; with filters, only the tests whose names contain one
   tidy             The repository's own rules: who may depend on whom, links, file lengths, …
-  bench [ARGS…]    Build waypost and measure it beside a bare watch: bench/README.md
+  bench [ARGS…]    Build waypost and measure it, also its store beside etcd: bench/README.md
   deny             Check licences, bans and sources of all dependencies (needs cargo-deny)
 
 Servers that a chore needs and that are missing are installed when it runs as root on Debian, and
@@ -71,7 +71,7 @@ fn demo(args: &[String]) -> Outcome<()> {
     Err(format!("cannot run {}: {failed}", waypost.display()))
 }
 
-/// Becomes the benchmark, with the binaries that it compares named in `WAYPOST_BIN` and `FLOOR_BIN`.
+/// Becomes the benchmark, with the binaries that it compares named in variables.
 fn bench(args: &[String]) -> Outcome<()> {
     packages::ensure(packages::BENCH)?;
     let workspace = Workspace::load()?;
@@ -79,7 +79,9 @@ fn bench(args: &[String]) -> Outcome<()> {
     cargo::run(cargo::command(["build", "--release", "--package=waypost-cli", "--package=waypost-bench"]))?;
     let mut rig = Command::new("python3");
     rig.arg(root().join("bench/bench.py")).args(args);
-    rig.env("WAYPOST_BIN", workspace.released("waypost")).env("FLOOR_BIN", workspace.released("floor"));
+    for (variable, binary) in [("WAYPOST_BIN", "waypost"), ("FLOOR_BIN", "floor"), ("LOAD_BIN", "load")] {
+        rig.env(variable, workspace.released(binary));
+    }
     Err(format!("cannot run python3: {}", rig.exec()))
 }
 
