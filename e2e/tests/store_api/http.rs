@@ -1,0 +1,33 @@
+//! What is asked over plain HTTP, by load balancers and people.
+
+use serde_json::Value;
+use waypost_servers::get;
+
+fn json(url: &str) -> Value {
+    let answer = get(url).unwrap();
+    assert_eq!(answer.status, 200, "{url}: {}", answer.text());
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+#[tokio::test]
+async fn health_is_told_as_a_string() {
+    let api = api!();
+    assert_eq!(json(&format!("{}/health", api.url()))["health"], "true");
+}
+
+#[tokio::test]
+async fn the_versions_are_those_of_the_status() {
+    let mut api = api!();
+    let version = json(&format!("{}/version", api.url()));
+    let status = api.client.status().await.unwrap();
+    assert_eq!(version["etcdserver"], status.version());
+    let cluster = version["etcdcluster"].as_str().expect("the cluster's version");
+    let minor = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(minor(cluster), minor(status.version()));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let api = api!();
+    assert_eq!(get(&format!("{}/nothing/here", api.url())).unwrap().status, 404);
+}
