@@ -5,6 +5,7 @@
 mod access;
 mod contract;
 mod following;
+mod raw;
 mod registering;
 mod watching;
 
