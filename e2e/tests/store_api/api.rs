@@ -2,6 +2,8 @@
 //!
 //! Every header is looked at: it names the one cluster and member.
 
+use std::sync::OnceLock;
+
 use etcd_client::{
     Client, CompactionOptions, ConnectOptions, DeleteOptions, GetOptions, LeaseGrantOptions,
     LeaseTimeToLiveOptions, PutOptions, ResponseHeader, Txn, TxnOp, WatchOptions, WatchStream,
@@ -132,13 +134,25 @@ impl Api {
         Api { base: header.revision(), client, ids, held }
     }
 
+    /// Leaves nothing of an earlier test's.
     async fn empty(&mut self) {
+        if self.held.is_foreign() {
+            self.assert_unused().await;
+        }
         for lease in self.client.leases().await.unwrap().leases() {
             self.client.lease_revoke(lease.id()).await.unwrap();
         }
         let all = DeleteOptions::new().with_all_keys();
         let emptied = self.client.delete("", Some(all)).await.unwrap();
         self.base = emptied.header().unwrap().revision();
+    }
+
+    /// Refuses a server that held anything when the first test came: nobody's data goes because of a wrong address.
+    async fn assert_unused(&mut self) {
+        static USED: OnceLock<bool> = OnceLock::new();
+        let (keys, leases) = (self.all().await, self.client.leases().await.unwrap());
+        let used = *USED.get_or_init(|| !keys.is_empty() || !leases.leases().is_empty());
+        assert!(!used, "{} is in use: it has keys or leases that no test made", self.url());
     }
 
     /// The server's address, as `http://host:port`.

@@ -82,15 +82,25 @@ async fn the_future_is_not_compacted() {
 }
 
 #[tokio::test]
-async fn nothing_and_less_was_compacted_already() {
+async fn zero_and_below_are_gone_after_a_compaction() {
     let mut api = api!();
     history(&mut api).await;
-    // Once there was a compaction, that is so; before, etcd 3.4 takes a 0.
     api.compact(1, plain()).await.unwrap();
     for revision in [0, -1, i64::MIN] {
         let compacted = api.client.compact(revision, None).await.map_err(crate::show::error);
         assert_eq!(compacted.unwrap_err(), refused::COMPACTED, "at {revision}");
     }
+}
+
+#[tokio::test]
+async fn a_new_server_takes_a_compaction_of_nothing_once() {
+    let mut api = new_api!();
+    api.put("a", "1").await;
+    let zero = -api.base;
+    assert_eq!(api.compact(zero - 1, plain()).await.unwrap_err(), refused::COMPACTED, "below 0");
+    assert_eq!(api.compact(zero, plain()).await, Ok(1));
+    assert_eq!(api.compact(zero, plain()).await.unwrap_err(), refused::COMPACTED, "done already");
+    assert_eq!(api.range("a", api.at(1)).await.unwrap().kvs, ["a=1 c1 m1 v1"]);
 }
 
 #[tokio::test]

@@ -12,11 +12,12 @@ mod api;
 mod server;
 mod show;
 mod watching;
+mod wire;
 
 mod compact;
 mod concurrency;
 mod delete;
-mod http;
+mod health;
 mod lease;
 mod lease_end;
 mod limits;

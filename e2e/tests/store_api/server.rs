@@ -116,6 +116,11 @@ impl Held {
         can_start().then(|| Held { server: Some(Server::start()), pooled: false })
     }
 
+    /// True for one that was not started here.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.server, Some(Server::Given(_)))
+    }
+
     /// Its address, as `http://host:port`.
     pub fn url(&self) -> String {
         self.server.as_ref().map(Server::url).unwrap_or_default()

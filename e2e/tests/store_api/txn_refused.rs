@@ -3,6 +3,7 @@
 use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, PutOptions, Txn, TxnOp};
 
 use crate::api::{Api, refused};
+use crate::wire;
 
 fn put(key: &str) -> TxnOp {
     TxnOp::put(key, "2", None)
@@ -125,6 +126,18 @@ async fn an_empty_key_is_refused_wherever_it_stands() {
     for txn in empty {
         assert_refused(&mut api, txn, refused::EMPTY_KEY).await;
     }
+}
+
+#[tokio::test]
+async fn an_operation_that_is_none_is_refused() {
+    let mut api = api!();
+    // A TxnRequest whose `success` has a put of `a`, and then in another one an operation without a kind.
+    let put = b"\x12\x08\x12\x06\x0a\x01a\x12\x011";
+    let txn = "/etcdserverpb.KV/Txn";
+    assert_eq!(wire::call(&api.url(), txn, &[&put[..], b"\x12\x00"].concat()), None);
+    assert_eq!(api.revision().await, 0);
+    assert!(wire::call(&api.url(), txn, put).is_some(), "and without it, it is done");
+    assert_eq!(api.all().await, ["a=1 c1 m1 v1"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
-//! What is asked over plain HTTP, by load balancers and people.
+//! What load balancers and people ask: over plain HTTP, and gRPC's own health service.
 
 use serde_json::Value;
 use waypost_servers::get;
+
+use crate::wire;
 
 fn json(url: &str) -> Value {
     let answer = get(url).unwrap();
@@ -30,4 +32,19 @@ async fn the_versions_are_those_of_the_status() {
 async fn what_is_not_there_is_not_found() {
     let api = api!();
     assert_eq!(get(&format!("{}/nothing/here", api.url())).unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn grpc_says_that_it_is_serving() {
+    let api = api!();
+    let status = wire::call(&api.url(), "/grpc.health.v1.Health/Check", b"");
+    assert_eq!(status.as_deref(), Some(&[0x08, 1][..]), "a HealthCheckResponse with the status SERVING");
+}
+
+#[tokio::test]
+async fn services_and_methods_that_are_not_there_are_refused() {
+    let api = api!();
+    for path in ["/etcdserverpb.KV/Nothing", "/nothing.Here/AtAll"] {
+        assert_eq!(wire::call(&api.url(), path, b""), None, "{path}");
+    }
 }
