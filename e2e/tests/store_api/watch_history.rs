@@ -136,3 +136,27 @@ async fn watches_that_come_while_keys_are_written_miss_and_repeat_nothing() {
         assert_history(&watching.events(800).await, &history);
     }
 }
+
+#[tokio::test]
+async fn a_watch_that_is_read_late_holds_nobody_up_and_misses_nothing() {
+    let mut api = api!();
+    // On a connection of its own: what is not read fills the connection's window too.
+    let options = WatchOptions::new().with_all_keys();
+    let stream = api.another().await.watch("", Some(options.clone())).await.unwrap();
+    let mut late = api.adopt(stream);
+    late.created().await;
+    let mut prompt = api.watch("", options).await;
+    for number in 0..200 {
+        let puts: Vec<TxnOp> = (0..10)
+            .map(|key| TxnOp::put(format!("k{key}"), format!("{number:04}").repeat(500), None))
+            .collect();
+        api.run(puts).await.unwrap();
+        assert_eq!(prompt.events(10).await.len(), 10, "4 MB wait for the other one, and none for this one");
+    }
+    let events = late.events(2_000).await;
+    let expected = (0..2_000).map(|event| {
+        let (revision, key) = (event / 10 + 1, event % 10);
+        format!("PUT k{key}=2000 bytes c1 m{revision} v{revision}")
+    });
+    assert_eq!(events, expected.collect::<Vec<_>>());
+}

@@ -40,6 +40,26 @@ async fn each_watch_of_a_stream_gets_its_own_events() {
 }
 
 #[tokio::test]
+async fn a_stream_takes_hundreds_of_watches() {
+    const WATCHES: i64 = 300;
+    let mut api = api!();
+    let mut watching = api.watch("k", one().with_prefix()).await;
+    for number in 1..WATCHES {
+        let key = format!("k{number}");
+        watching.watch(key, if number % 2 == 0 { one() } else { one().with_prev_key() }).await;
+        assert_eq!(watching.created().await, number);
+    }
+    for number in 1..WATCHES {
+        let key = format!("k{number}");
+        api.put(key.as_str(), "1").await;
+        let mut batches = [watching.batch().await, watching.batch().await];
+        batches.sort();
+        let events = vec![format!("PUT {key}=1 c{number} m{number} v1")];
+        assert_eq!(batches, [(0, events.clone()), (number, events)]);
+    }
+}
+
+#[tokio::test]
 async fn ids_are_chosen_by_the_client_or_counted_around_those() {
     let mut api = api!();
     let mut watching = api.watch_stream("a", one().with_watch_id(1)).await;
