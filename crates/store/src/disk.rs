@@ -84,21 +84,36 @@ impl Directory {
                 );
                 return Err(Error::Unusable { path: self.database(), why });
             }
-            // A journal alone is what is left of a start that was killed: the database comes last.
+            // An unused journal alone is what is left of a first start that was killed: the database comes last.
+            (false, true) if self.journal_was_used()? => {
+                let why = format!("{DATABASE} is missing beside it; put it back or restore a backup");
+                return Err(Error::Unusable { path: self.journal(), why });
+            }
             (false, _) => self.make(journal_length)?,
         }
         Ok(Files { database: backend(&self.database())?, journal: backend(&self.journal())? })
     }
 
+    fn journal_was_used(&self) -> Result<bool, Error> {
+        let path = self.journal();
+        Journal::was_used(&*backend(&path)?).map_err(|source| io_error("read", &path, source))
+    }
+
     fn make(&self, journal_length: u64) -> Result<(), Error> {
-        let new = |name: &str| self.path.join(format!("{name}.new"));
-        for name in [DATABASE, JOURNAL] {
-            create(&new(name))?;
-        }
-        let files = Files { database: backend(&new(DATABASE))?, journal: backend(&new(JOURNAL))? };
-        initialise(files, journal_length).map_err(|why| why.at(&self.path))?;
-        self.put_in_place(&new(JOURNAL), JOURNAL)?;
-        self.put_in_place(&new(DATABASE), DATABASE)
+        let cluster = draw();
+        self.make_journal(cluster, journal_length)?;
+        let new = self.path.join(format!("{DATABASE}.new"));
+        create(&new)?;
+        initialise(backend(&new)?, cluster).map(drop).map_err(|why| why.at(&new))?;
+        self.put_in_place(&self.path.join(format!("{JOURNAL}.new")), JOURNAL)?;
+        self.put_in_place(&new, DATABASE)
+    }
+
+    /// Makes an empty journal beside its final name.
+    pub(crate) fn make_journal(&self, cluster: u64, length: u64) -> Result<(), Error> {
+        let new = self.path.join(format!("{JOURNAL}.new"));
+        create(&new)?;
+        Journal::create(&*backend(&new)?, cluster, length).map_err(|source| io_error("write", &new, source))
     }
 
     /// Renames a file that is whole to its name, durably.
@@ -127,11 +142,9 @@ fn backend(path: &Path) -> Result<Box<dyn StorageBackend>, Error> {
     Ok(Box::new(backend))
 }
 
-/// Makes an empty store in two empty files.
-pub(crate) fn initialise(files: Files, journal_length: u64) -> Result<(), Trouble> {
-    let cluster = draw();
-    Journal::create(&*files.journal, cluster, journal_length)?;
-    let database = Builder::new().create_with_backend(Handed(files.database))?;
+/// Makes an empty store's database in an empty file.
+pub(crate) fn initialise(file: Box<dyn StorageBackend>, cluster: u64) -> Result<Database, Trouble> {
+    let database = Builder::new().create_with_backend(Handed(file))?;
     let transaction = database.begin_write().map_err(|why| damaged(&why))?;
     {
         transaction.open_table(KEYS)?;
@@ -147,7 +160,7 @@ pub(crate) fn initialise(files: Files, journal_length: u64) -> Result<(), Troubl
         }
     }
     transaction.commit()?;
-    Ok(())
+    Ok(database)
 }
 
 /// An id as etcd's are: any number but 0.
@@ -297,7 +310,7 @@ impl From<Broken> for Trouble {
     }
 }
 
-fn damaged(why: &dyn std::fmt::Display) -> Trouble {
+pub(crate) fn damaged(why: &dyn std::fmt::Display) -> Trouble {
     Trouble::Unusable(format!("it is damaged or not a waypost store ({why}); restore a backup"))
 }
 

@@ -69,6 +69,15 @@ impl Journal {
         file.sync_data()
     }
 
+    /// True if a record was ever written to it.
+    pub(crate) fn was_used(file: &dyn StorageBackend) -> io::Result<bool> {
+        let mut mark = [0; 4];
+        if file.len()? > START + SECTOR {
+            file.read(START, &mut mark)?;
+        }
+        Ok(mark == MARK.to_le_bytes())
+    }
+
     /// Opens the journal of `store` and gives `replay` the records after number `checkpoint`, in order.
     pub(crate) fn open(
         file: Box<dyn StorageBackend>,

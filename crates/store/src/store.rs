@@ -1,7 +1,5 @@
 //! The store's handle: reads on the caller's thread, writes through the writer.
 
-use std::fs::File;
-use std::io::Seek;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -9,12 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use redb::backends::FileBackend;
-use redb::{
-    Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-};
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend};
 use tokio::sync::{oneshot, watch};
 
+use crate::backup::Backup;
 use crate::disk::{self, Directory, Files, Trouble, io_error};
 use crate::error::{Error, Refusal};
 use crate::format::{self, CHANGES, KEYS, LEASED, LEASES, META, meta};
@@ -66,15 +62,6 @@ struct Identity {
     term: u64,
 }
 
-/// A consistent copy of the store, as a file that nobody else sees.
-#[derive(Debug)]
-pub struct Backup {
-    /// The copy, at its start.
-    pub file: File,
-    /// Its length in bytes.
-    pub length: u64,
-}
-
 impl Store {
     /// Opens the store in `settings.dir`, or makes one there.
     ///
@@ -86,7 +73,9 @@ impl Store {
     pub fn open(settings: &Settings) -> Result<Store, Error> {
         let directory = Arc::new(Directory::take(&settings.dir)?);
         let files = directory.files(settings.journal)?;
-        Store::start(files, settings, Some(directory))
+        let path = directory.database();
+        let database = disk::open(files.database, settings.cache).map_err(|why| why.at(&path))?;
+        Store::start(database, files.journal, settings, Some(directory))
     }
 
     /// Opens the store in `files`, or makes one if the database is empty. `settings.dir` is not looked at.
@@ -95,19 +84,32 @@ impl Store {
     ///
     /// As [`Store::open`].
     pub fn open_on(files: Files, settings: &Settings) -> Result<Store, Error> {
-        Store::start(files, settings, None)
+        let Files { database, journal } = files;
+        let open = || {
+            if database.len()? > 0 {
+                return disk::open(database, settings.cache);
+            }
+            let cluster = disk::draw();
+            Journal::create(&*journal, cluster, settings.journal)?;
+            disk::initialise(database, cluster)
+        };
+        let database = open().map_err(|why: Trouble| why.at(Path::new(disk::DATABASE)))?;
+        Store::start(database, journal, settings, None)
     }
 
-    fn start(files: Files, settings: &Settings, directory: Option<Arc<Directory>>) -> Result<Store, Error> {
+    fn start(
+        database: Database,
+        journal: Box<dyn StorageBackend>,
+        settings: &Settings,
+        directory: Option<Arc<Directory>>,
+    ) -> Result<Store, Error> {
         let in_directory = |name: &str| {
             directory.as_ref().map_or_else(|| name.into(), |directory| directory.path().join(name))
         };
-        let database_path = in_directory(disk::DATABASE);
-        let database = disk::open(files.database, settings.cache).map_err(|why| why.at(&database_path))?;
+        let (database_path, journal_path) = (in_directory(disk::DATABASE), in_directory(disk::JOURNAL));
         let database = Arc::new(database);
         let (identity, checkpoint) = opening(&database).map_err(|why| why.at(&database_path))?;
-        let journal_path = in_directory(disk::JOURNAL);
-        let journal = recover(&database, files.journal, identity, checkpoint, &database_path, &journal_path)?;
+        let journal = recover(&database, journal, identity, checkpoint, &database_path, &journal_path)?;
 
         let (head, size, leases) = state(&database).map_err(|why| why.at(&database_path))?;
         let hub = Arc::new(Hub::new(head.revision));
@@ -514,7 +516,7 @@ impl Store {
     /// [`Refusal::Stopped`] if the disk fails or has no room for it.
     pub fn backup(&self) -> Result<Backup, Refusal> {
         let directory = self.shared.directory.as_ref().map(|directory| directory.path());
-        let copied = self.read().and_then(|transaction| copy(&transaction, directory).map_err(stopped));
+        let copied = self.read().and_then(|transaction| Backup::of(&transaction, directory).map_err(stopped));
         copied.inspect_err(|_| tracing::error!("the backup has failed"))
     }
 
@@ -602,7 +604,7 @@ fn opening(database: &Database) -> Result<(Identity, u64), Trouble> {
 /// Does again what the journal has and the database does not. Nothing is made durable: a start that is killed is begun anew.
 fn recover(
     database: &Database,
-    journal: Box<dyn redb::StorageBackend>,
+    journal: Box<dyn StorageBackend>,
     identity: Identity,
     checkpoint: u64,
     database_path: &Path,
@@ -647,38 +649,4 @@ fn state(database: &Database) -> Result<(Head, u64, Leases), Trouble> {
         leases.grant(id.value(), ttl.value(), now);
     }
     Ok((Head::of(&numbers)?, format::number(&numbers, meta::SIZE)?, leases))
-}
-
-/// Writes all tables into a database of their own: the copy has no free pages, and needs no journal.
-fn copy(transaction: &ReadTransaction, directory: Option<&Path>) -> Result<Backup, Trouble> {
-    let mut file = directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in)?;
-    {
-        let backend = FileBackend::new(file.try_clone()?)?;
-        let database = Builder::new().create_with_backend(backend)?;
-        let target = database.begin_write().map_err(|why| Trouble::Unusable(why.to_string()))?;
-        copy_table(transaction, &target, KEYS)?;
-        copy_table(transaction, &target, CHANGES)?;
-        copy_table(transaction, &target, LEASES)?;
-        copy_table(transaction, &target, LEASED)?;
-        copy_table(transaction, &target, META)?;
-        target.commit()?;
-    }
-    file.rewind()?;
-    Ok(Backup { length: file.metadata()?.len(), file })
-}
-
-fn copy_table<K: redb::Key + 'static, V: redb::Value + 'static>(
-    from: &ReadTransaction,
-    to: &redb::WriteTransaction,
-    table: redb::TableDefinition<'static, K, V>,
-) -> Result<(), Trouble> {
-    let (from, mut to) = (from.open_table(table)?, to.open_table(table)?);
-    if from.is_empty()? {
-        return Ok(());
-    }
-    for entry in from.iter()? {
-        let (key, value) = entry?;
-        to.insert(key.value(), value.value())?;
-    }
-    Ok(())
 }
