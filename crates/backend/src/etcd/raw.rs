@@ -15,8 +15,9 @@ use crate::{Error, ErrorKind, Result};
 /// How many keys the first page has. A page cannot be limited by its bytes, and a value may have 1.5 MiB.
 const FIRST_PAGE: usize = 64;
 
-/// How many keys a page has at most, however small they are.
-const LARGEST_PAGE: usize = 256;
+/// How many keys a page has at most, however small they are: the more, the larger it is if large values follow; but
+/// etcd walks to the end of the range for each page, to count, so many small pages cost seconds.
+const LARGEST_PAGE: usize = 1_000;
 
 /// How many bytes a page is meant to have.
 const PAGE_BYTES: usize = 1024 * 1024;
@@ -205,7 +206,7 @@ mod tests {
         assert_eq!(next_page(64, 64, 64 * 1024 * 1024), 1);
         assert_eq!(next_page(1, 1, 100), 2);
         assert_eq!(next_page(64, 64, 6_400), 128);
-        assert_eq!(next_page(256, 256, 25_600), LARGEST_PAGE);
+        assert_eq!(next_page(512, 512, 51_200), LARGEST_PAGE);
         assert_eq!(next_page(64, 64, 64 * 16 * 1024), 64);
         assert_eq!(next_page(64, 0, 0), 128, "an empty range says nothing");
     }
