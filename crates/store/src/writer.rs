@@ -142,8 +142,9 @@ impl Writer {
         let sweep = apply(&mut group)?;
         self.past.compact(&mut group, &self.settings, Instant::now());
         self.unswept = group.sweep(sweep)? == sweep;
-        let done = group.finish(self.journal.sequence() + 1)?;
-        if done.record.is_empty() {
+        let is_noted = group.noted() > 0;
+        let done = group.finish(self.journal.sequence() + u64::from(is_noted))?;
+        if !is_noted {
             // Removing what nobody can see is not worth a record; refusals are not worth a commit.
             return if self.unswept { Ok(transaction.commit()?) } else { Ok(()) };
         }
