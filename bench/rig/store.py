@@ -112,7 +112,7 @@ class FanOut(Section):
     name = "watches"
     title = f"A put seen by {WATCHES:,} watches over {CONNECTIONS} connections; a burst is 500 puts"
     arrangements = {"all on 8 streams": 8, f"{WATCHES:,} streams": WATCHES}
-    singles, burst = 100, 500
+    singles, burst = 300, 500
 
     def turn(self, lane, what, _seconds):
         said = lane.load("watch", watches=WATCHES, streams=self.arrangements[what], connections=CONNECTIONS,

@@ -4,17 +4,17 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use etcd_client::{Client, KvClient};
+use etcd_client::KvClient;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::figures::{Figures, Times, cpu, float};
 use crate::settings::Settings;
-use crate::{LARGEST_ANSWER, Outcome, connect, key, value, watches};
+use crate::{Outcome, connect, key, value, watches};
 
 /// Room for the times of one client: more a second than any server answers.
 const MOST_TIMES: usize = 1 << 20;
-/// From one key of a client to its next: it has no divisor in common with a number of keys such as 50,000.
+/// From one key of a client to its next: a prime, so that each client walks over all keys.
 const STRIDE: usize = 7_919;
 
 pub(crate) async fn puts(endpoint: &str, settings: &Settings) -> Outcome<Figures> {
@@ -50,58 +50,66 @@ enum Kind {
 /// When the clients end: after a time, or when all that there was to do is done.
 #[derive(Debug)]
 struct End {
-    at: Cell<Option<Instant>>,
+    at: Option<Instant>,
     left: Cell<usize>,
 }
 
 impl End {
+    fn after(started: Instant, settings: &Settings) -> Outcome<End> {
+        if let Some(count) = settings.find("count") {
+            return Ok(End { at: None, left: Cell::new(count) });
+        }
+        let seconds = Duration::from_secs(settings.get("seconds")?.try_into()?);
+        Ok(End { at: Some(started + seconds), left: Cell::new(usize::MAX) })
+    }
+
     /// True if another request is due, which it then counts.
     fn goes_on(&self, now: Instant) -> bool {
         let left = self.left.get();
         self.left.set(left.saturating_sub(1));
-        left > 0 && self.at.get().is_none_or(|at| now < at)
+        left > 0 && self.at.is_none_or(|at| now < at)
     }
 }
 
 /// How many requests were answered, those before the clock ran included; and what is said of the others.
 async fn closed_loop(endpoint: &str, settings: &Settings, kind: Kind) -> Outcome<(usize, Figures)> {
-    let (clients, keys) = (settings.get("clients")?, settings.get("keys")?);
-    let keys: Rc<[Vec<u8>]> = (0..keys).map(key).collect();
-    let mut users = Vec::new();
-    for (number, client) in connections(endpoint, settings).await?.iter().cycle().take(clients).enumerate() {
-        let first = number * keys.len() / clients;
-        let room = MOST_TIMES / clients;
-        let mut user =
-            User { client: client.clone(), kind, keys: keys.clone(), at: first, value: value(number), room };
-        // The first request of a connection opens it.
-        user.request().await?;
-        users.push(user);
-    }
-    let end =
-        Rc::new(End { at: Cell::new(None), left: Cell::new(settings.find("count").unwrap_or(usize::MAX)) });
+    let users = users(endpoint, settings, kind).await?;
+    let opened = users.len();
     let (started, cpu_before) = (Instant::now(), cpu()?);
-    if settings.find("count").is_none() {
-        end.at.set(Some(started + Duration::from_secs(settings.get("seconds")?.try_into()?)));
-    }
+    let end = Rc::new(End::after(started, settings)?);
     let mut running = JoinSet::new();
     for user in users {
         running.spawn_local(user.run(end.clone()));
     }
     let mut times = Times::default();
     while let Some(done) = running.join_next().await {
-        times.join(done?.map_err(|why| why.to_string())?);
+        times.join(done??);
     }
     let (count, seconds) = (times.count(), started.elapsed().as_secs_f64());
-    let figures = times.figures().with("rate", float(count) / seconds);
-    let figures = figures.with("share", (cpu()? - cpu_before) / seconds);
-    Ok((count + clients, figures))
+    let share = (cpu()? - cpu_before) / seconds;
+    let figures = times.figures().with("rate", float(count) / seconds).with("share", share);
+    Ok((count + opened, figures))
+}
+
+/// The clients, each of which has sent a request: the first of a connection opens it.
+async fn users(endpoint: &str, settings: &Settings, kind: Kind) -> Outcome<Vec<User>> {
+    let (clients, keys) = (settings.get("clients")?, settings.get("keys")?);
+    let keys: Rc<[Vec<u8>]> = (0..keys).map(key).collect();
+    let connections = connections(endpoint, settings).await?;
+    let mut users = Vec::new();
+    for (number, client) in connections.iter().cycle().take(clients).enumerate() {
+        let (client, keys, at) = (client.clone(), keys.clone(), number * keys.len() / clients);
+        let mut user = User { client, kind, keys, at, value: value(number), room: MOST_TIMES / clients };
+        user.request().await?;
+        users.push(user);
+    }
+    Ok(users)
 }
 
 async fn connections(endpoint: &str, settings: &Settings) -> Outcome<Vec<KvClient>> {
     let mut connections = Vec::new();
     for _ in 0..settings.get("connections")? {
-        let client = Client::connect([endpoint], None).await?;
-        connections.push(client.kv_client().max_decoding_message_size(LARGEST_ANSWER));
+        connections.push(connect(endpoint).await?);
     }
     Ok(connections)
 }
