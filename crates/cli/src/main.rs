@@ -6,6 +6,7 @@
 mod announce;
 mod configuration;
 mod demo;
+mod embedded;
 mod gateway;
 mod kv;
 mod log;
@@ -37,6 +38,8 @@ enum Command {
     Announce(announce::Arguments),
     /// Read, write and watch keys
     Kv(kv::Arguments),
+    /// Serve etcd's API from a file on this machine
+    Store(embedded::Arguments),
     /// Show the whole arrangement on this machine
     Demo(demo::Arguments),
     #[command(hide = true)]
@@ -67,6 +70,7 @@ async fn command(command: Command) -> Result<ExitCode, Failed> {
         Command::Render(arguments) => render::render(arguments).await,
         Command::Announce(arguments) => announce::announce(arguments).await,
         Command::Kv(arguments) => kv::kv(arguments).await,
+        Command::Store(arguments) => embedded::store(arguments).await,
         Command::Demo(arguments) => demo::demo(arguments).await,
         Command::DemoService(arguments) => demo::service(arguments).await,
     }

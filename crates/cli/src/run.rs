@@ -9,7 +9,8 @@ use futures::future;
 use tokio::signal::unix::{SignalKind, signal};
 use waypost_agent::{Ledger, Log, Settings};
 
-use crate::configuration::Configuration;
+use crate::configuration::{self, Configuration, Invalid, StoreTable};
+use crate::embedded::Plan;
 use crate::store::duration;
 use crate::{Failed, store};
 
@@ -17,7 +18,7 @@ use crate::{Failed, store};
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct Files {
-    /// The directory with conf.d/ and templates/
+    /// The directory with conf.d/ and templates/, and waypost.toml if there is one
     #[arg(long, value_name = "DIR", default_value = "/etc/waypost", env = "WAYPOST_CONFDIR")]
     confdir: PathBuf,
     /// Put before the prefix and the keys of every resource
@@ -32,26 +33,36 @@ pub(crate) struct Files {
 impl Files {
     /// Reads all resources.
     pub(crate) fn configuration(&self) -> Result<Configuration, Failed> {
-        Ok(Configuration::load(&self.confdir, &self.prefix)?)
+        Ok(self.load()?)
+    }
+
+    /// Reads all resources, and the store that is to be served beside the agent.
+    fn with_store(&self) -> Result<(Configuration, Option<StoreTable>), Failed> {
+        Ok(configuration::both(self.load(), configuration::store_in(&self.confdir))?)
+    }
+
+    fn load(&self) -> Result<Configuration, Invalid> {
+        Configuration::load(&self.confdir, &self.prefix)
     }
 
     pub(crate) fn ledger(&self) -> Result<Arc<Ledger>, Failed> {
         let directory = match &self.state_dir {
             Some(directory) => directory.clone(),
-            None => default_state_dir()?,
+            None => default_state_dir("--state-dir")?,
         };
         Ok(Arc::new(Ledger::open(&directory)?))
     }
 }
 
-fn default_state_dir() -> Result<PathBuf, Failed> {
+/// Where waypost keeps what it must not forget; `flag` is what names another place.
+pub(crate) fn default_state_dir(flag: &str) -> Result<PathBuf, Failed> {
     if nix::unistd::geteuid().is_root() {
         return Ok("/var/lib/waypost".into());
     }
     let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let state = from("XDG_STATE_HOME").or_else(|| Some(from("HOME")?.join(".local/state")));
     Ok(state
-        .ok_or("give the state directory with --state-dir: neither XDG_STATE_HOME nor HOME is set")?
+        .ok_or_else(|| format!("give the directory with {flag}: neither XDG_STATE_HOME nor HOME is set"))?
         .join("waypost"))
 }
 
@@ -106,19 +117,39 @@ impl Pace {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
-    let resources = arguments.files.configuration()?.resources;
-    let store = arguments.store.open()?;
+    let (configuration, table) = arguments.files.with_store()?;
+    let registry = arguments.store.open()?;
     let ledger = arguments.files.ledger()?;
     let stop = stopped()?;
+    let serving = match table {
+        Some(table) => Some(Plan::of(table)?.serve().await?),
+        None => None,
+    };
+    let mut failure = None;
+    let stop = async {
+        match &serving {
+            Some(serving) => failure = serving.until(stop).await,
+            None => stop.await,
+        }
+    };
+    let resources = configuration.resources;
     tracing::info!(resources = resources.len(), "keeping files up to date");
-    waypost_agent::run(resources, store.backend, ledger, arguments.pace.settings(), Arc::new(Log), stop)
-        .await
-        .map_err(|failure| failure.to_string())?;
-    Ok(ExitCode::SUCCESS)
+    let settings = arguments.pace.settings();
+    let ran = waypost_agent::run(resources, registry.backend, ledger, settings, Arc::new(Log), stop).await;
+    // The agent is first to go: until then it has its registry.
+    let closed = match serving {
+        Some(serving) => serving.stop().await,
+        None => Ok(()),
+    };
+    ran.map_err(|failure| failure.to_string())?;
+    match failure {
+        Some(why) => Err(why.into()),
+        None => closed.map(|()| ExitCode::SUCCESS),
+    }
 }
 
 /// Ends on SIGTERM or SIGINT.
-fn stopped() -> Result<impl Future<Output = ()>, Failed> {
+pub(crate) fn stopped() -> Result<impl Future<Output = ()>, Failed> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         future::select(Box::pin(terminate.recv()), Box::pin(interrupt.recv())).await;

@@ -1,8 +1,9 @@
-//! The configuration directory: `conf.d/**/*.toml` and `templates/`, as confd has them.
+//! The configuration directory: `conf.d/**/*.toml` and `templates/`, as confd has them, and `waypost.toml`.
 //!
 //! Loading reports everything that is wrong with all files, each with file, line and column.
 
 mod resource;
+mod store;
 mod table;
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use store::{Bound, StoreTable, address, age, bytes, revisions};
 use table::Problem;
 use waypost_agent::Resource;
 
@@ -34,6 +36,45 @@ impl fmt::Display for Invalid {
 }
 
 impl std::error::Error for Invalid {}
+
+/// Both, or everything that is wrong with either.
+pub(crate) fn both<A, B>(one: Result<A, Invalid>, other: Result<B, Invalid>) -> Result<(A, B), Invalid> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (one, other) => {
+            let problems = [one.err(), other.err()].into_iter().flatten();
+            Err(Invalid(problems.flat_map(|Invalid(problems)| problems).collect()))
+        }
+    }
+}
+
+/// The `[store]` table of the file; none if it has no such table.
+///
+/// # Errors
+///
+/// [`Invalid`], with everything that is wrong.
+pub(crate) fn store(path: &Path) -> Result<Option<StoreTable>, Invalid> {
+    let shown = path.display().to_string();
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
+    let source = read(path).map_err(|why| Invalid(vec![why]))?;
+    let around = store::Around {
+        directory: path.parent().unwrap_or(Path::new("")),
+        variable: &|name| std::env::var(name).ok(),
+        file: &read,
+    };
+    let describe = |problem: &Problem| problem.describe(&shown, &source);
+    store::read(&source, &around).map_err(|problems| Invalid(problems.iter().map(describe).collect()))
+}
+
+/// The `[store]` table of `waypost.toml` in the configuration directory, if there is one.
+///
+/// # Errors
+///
+/// As for [`store()`].
+pub(crate) fn store_in(directory: &Path) -> Result<Option<StoreTable>, Invalid> {
+    let path = directory.join("waypost.toml");
+    if path.exists() { store(&path) } else { Ok(None) }
+}
 
 impl Configuration {
     /// Reads the directory. `prefix` is put before the prefix and the keys of every resource.

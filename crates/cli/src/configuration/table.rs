@@ -35,7 +35,7 @@ impl Problem {
 
 /// A table that is being read.
 pub(super) struct Table<'a> {
-    name: &'a str,
+    name: &'static str,
     span: Range<usize>,
     left: DeTable<'a>,
     /// The keys that were asked for, for suggestions.
@@ -45,7 +45,22 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// The table `name` of `source`, the only one that it may have.
-    pub(super) fn only(name: &'a str, source: &'a str) -> Result<Table<'a>, Vec<Problem>> {
+    pub(super) fn only(name: &'static str, source: &'a str) -> Result<Table<'a>, Vec<Problem>> {
+        let mut root = Table::root(source)?;
+        let is_there = root.left.contains_key(name);
+        let table = root.table(name);
+        root.finish();
+        if !is_there {
+            root.problem(0..0, format!("there is no [{name}] table"));
+        }
+        match table {
+            Some(table) if root.problems.is_empty() => Ok(table),
+            _ => Err(root.problems),
+        }
+    }
+
+    /// All of `source`.
+    pub(super) fn root(source: &'a str) -> Result<Table<'a>, Vec<Problem>> {
         let syntax = |error: &toml::de::Error| {
             Problem::new(error.span().unwrap_or_default(), error.message().trim_end().replace('\n', ", "))
         };
@@ -53,29 +68,57 @@ impl<'a> Table<'a> {
         if !errors.is_empty() {
             return Err(errors.iter().map(syntax).collect());
         }
-        let mut root = Table::new("the file", document);
-        let table = root.take(name).map(|value| {
-            let span = value.span();
-            match value.into_inner() {
-                DeValue::Table(table) => Ok(Spanned::new(span, table)),
-                _ => Err(vec![Problem::new(span, format!("`{name}` must be a table"))]),
+        Ok(Table::new("the file", document))
+    }
+
+    fn new(name: &'static str, table: Spanned<DeTable<'a>>) -> Table<'a> {
+        let span = table.span();
+        Table { name, span, left: table.into_inner(), known: Vec::new(), problems: Vec::new() }
+    }
+
+    /// A table in this one.
+    pub(super) fn table(&mut self, key: &'static str) -> Option<Table<'a>> {
+        self.known.push(key);
+        let value = self.take(key)?;
+        self.as_table(key, value)
+    }
+
+    /// Tables in this one: `[[key]]`.
+    pub(super) fn tables(&mut self, key: &'static str) -> Vec<Table<'a>> {
+        self.known.push(key);
+        let Some(value) = self.take(key) else { return Vec::new() };
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Array(values) => {
+                values.into_iter().filter_map(|value| self.as_table(key, value)).collect()
             }
-        });
-        root.finish();
-        match table {
-            Some(Ok(table)) if root.problems.is_empty() => Ok(Table::new(name, table)),
-            Some(Ok(_)) => Err(root.problems),
-            Some(Err(problems)) => Err(problems),
-            None => {
-                root.problems.push(Problem::new(0..0, format!("there is no [{name}] table")));
-                Err(root.problems)
+            _ => {
+                self.problem(span, format!("`{key}` must be tables, each under [[...{key}]]"));
+                Vec::new()
             }
         }
     }
 
-    fn new(name: &'a str, table: Spanned<DeTable<'a>>) -> Table<'a> {
-        let span = table.span();
-        Table { name, span, left: table.into_inner(), known: Vec::new(), problems: Vec::new() }
+    fn as_table(&mut self, key: &'static str, value: Spanned<DeValue<'a>>) -> Option<Table<'a>> {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Table(table) => Some(Table::new(key, Spanned::new(span, table))),
+            _ => {
+                self.problem(span, format!("`{key}` must be a table"));
+                None
+            }
+        }
+    }
+
+    /// Ends a table of this one: what is wrong with it is wrong with this.
+    pub(super) fn end(&mut self, mut table: Table<'a>) {
+        table.finish();
+        self.problems.append(&mut table.problems);
+    }
+
+    /// Where the table is.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
     }
 
     pub(super) fn string(&mut self, key: &'static str) -> Option<Spanned<String>> {
@@ -101,6 +144,39 @@ impl<'a> Table<'a> {
             texts.map(|text| text.get_ref().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
         });
         strings.map(Spanned::into_inner).unwrap_or_default()
+    }
+
+    pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        self.typed(key, "true or false", DeValue::as_bool).map(Spanned::into_inner)
+    }
+
+    /// A text or a whole number, as text.
+    pub(super) fn text_or_number(&mut self, key: &'static str) -> Option<Spanned<String>> {
+        self.typed(key, "a whole number or a string", |value| match value {
+            DeValue::String(text) => Some(text.clone().into_owned()),
+            DeValue::Integer(number) => {
+                Some(i64::from_str_radix(number.as_str(), number.radix()).ok()?.to_string())
+            }
+            _ => None,
+        })
+    }
+
+    /// One string, or a list of them, each with its place.
+    pub(super) fn one_or_more(&mut self, key: &'static str) -> Vec<Spanned<String>> {
+        let texts = self.typed(key, "a string or a list of strings", |value| match value {
+            DeValue::String(text) => Some(vec![(text.clone().into_owned(), None)]),
+            DeValue::Array(values) => values
+                .iter()
+                .map(|value| Some((value.get_ref().as_str()?.to_owned(), Some(value.span()))))
+                .collect::<Option<Vec<_>>>(),
+            _ => None,
+        });
+        let Some(texts) = texts else { return Vec::new() };
+        let whole = texts.span();
+        let place = |(text, span): (String, Option<Range<usize>>)| {
+            Spanned::new(span.unwrap_or_else(|| whole.clone()), text)
+        };
+        texts.into_inner().into_iter().map(place).collect()
     }
 
     pub(super) fn integer(&mut self, key: &'static str) -> Option<Spanned<i64>> {
