@@ -178,6 +178,40 @@ fn five_thousand_keys_a_large_value_and_keys_of_any_bytes_arrive() {
 }
 
 #[test]
+fn the_embedded_store_is_filled_from_etcd_and_outgrown_into_it() {
+    require!("etcd");
+    let (from, to, tree) = (Etcd::start(), Etcd::start(), Tree::new());
+    let mut all = entries("/many", 2_000);
+    all.insert("/large".into(), "x".repeat(MIB));
+    from.put_all(all.iter().filter(|(key, _)| key.starts_with("/many")));
+    from.put("/large", &all["/large"]);
+    let binary = json!({ "key": "/wBB", "value": "/v8A" });
+    from.gateway("kv/put", &binary);
+    let listen = format!("127.0.0.1:{}", Ports::free());
+    let data = tree.join("store").display().to_string();
+    let store = Waypost::with(["store", "--data-dir", &data, "--listen", &listen]);
+    store.wait_logged(&["serving the store"]);
+
+    let filled = copy(&from.url(), &listen, &[]);
+    assert_ends(&filled, 0, &["copied 2002 keys", "verified 2002 keys"]);
+    assert_ends(&copy(&from.url(), &listen, &[]), 0, &["copied 0 keys, 2002 equal", "verified 2002 keys"]);
+    let itself = copy(&listen, &listen, &[]);
+    assert_eq!(itself.code, Some(2), "{}{}", itself.stdout, itself.stderr);
+
+    let announcer = Waypost::announcer("1", 1, &listen, &["--check", "none"]);
+    announcer.wait_logged(&["registered"]);
+    let outgrown = copy(&listen, &to.url(), &[]);
+    assert_ends(&outgrown, 0, &["copied 2002 keys, 1 left to announcers", "verified 2002 keys"]);
+    assert!(outgrown.stdout.contains("announcers:\n  /web/1\n"), "{}", outgrown.stdout);
+    let found = to.gateway("kv/range", &json!({ "key": binary["key"] }));
+    assert_eq!(found["kvs"][0]["value"], binary["value"], "{found}");
+    to.gateway("kv/deleterange", &json!({ "key": binary["key"] }));
+    assert!(to.get_prefix("") == all, "every key has its value");
+    announcer.stop();
+    assert!(store.stop().success(), "{}", store.log());
+}
+
+#[test]
 fn only_the_paths_that_are_named_are_copied() {
     require!("etcd");
     let (from, to) = (Etcd::start(), Etcd::start());
