@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -37,6 +37,11 @@ impl Workspace {
     /// True if the workspace has a package of that name.
     pub(crate) fn has(&self, package: &str) -> bool {
         self.packages.iter().any(|name| name == package)
+    }
+
+    /// Where everything is put that is made.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
     }
 
     /// Where a binary of the release profile is put.

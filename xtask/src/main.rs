@@ -1,10 +1,11 @@
 //! The repository's chores, in Rust: `cargo xtask demo`, `test`, `tidy`, `bench`, `deny`.
 //!
 //! A fresh clone needs Rust and nothing else: xtask brings `protoc` (`protoc.rs`) and, as root on
-//! Debian, installs the servers that tests and demo start (`packages.rs`). It depends on nothing
-//! that needs `protoc` to build.
+//! Debian, installs the servers that tests and demo start (`packages.rs`); tests get a foreign client
+//! as well (`etcd3.rs`). It depends on nothing that needs `protoc` to build.
 
 mod cargo;
+mod etcd3;
 mod packages;
 mod protoc;
 mod steps;

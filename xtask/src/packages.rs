@@ -32,12 +32,13 @@ const SETPRIV: Needed = tool("setpriv", "util-linux");
 const STRACE: Needed = tool("strace", "strace");
 const IP: Needed = tool("ip", "iproute2");
 const PYTHON: Needed = tool("python3", "python3");
+const PIP: Needed = tool("pip3", "python3-pip");
 
 /// What the demo starts.
 pub(crate) const DEMO: &[Needed] = &[ETCD, NGINX];
 
 /// What the tests start.
-pub(crate) const TEST: &[Needed] = &[ETCD, ETCDCTL, NGINX, SETPRIV, STRACE, IP];
+pub(crate) const TEST: &[Needed] = &[ETCD, ETCDCTL, NGINX, SETPRIV, STRACE, IP, PYTHON, PIP];
 
 /// What the benchmark starts.
 pub(crate) const BENCH: &[Needed] = &[ETCD, PYTHON];

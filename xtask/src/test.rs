@@ -1,14 +1,20 @@
 //! `cargo xtask test`: what CI checks, in the order that finds the cheap mistakes first.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::cargo::{Workspace, build_waypost, command, run as run_command, typed};
 use crate::steps::Steps;
-use crate::{Outcome, packages, tidy};
+use crate::{Outcome, etcd3, packages, tidy};
 
 /// Makes a missing server a failure where a bare `cargo test` skips.
 const REQUIRE_SERVERS: (&str, &str) = ("WAYPOST_TEST_REQUIRE_SERVERS", "1");
+
+/// Says which server of etcd's API some tests ask: `store`, or `etcd`.
+const API_SERVER: &str = "WAYPOST_API_SERVER";
+
+/// Those tests.
+const API_TESTS: [&str; 2] = ["--test=store_api", "--test=store_clients"];
 
 /// All checks; with `filters`, only the tests whose names contain one of them.
 pub(crate) fn run(filters: &[String]) -> Outcome<()> {
@@ -21,7 +27,21 @@ pub(crate) fn run(filters: &[String]) -> Outcome<()> {
     if workspace.has("waypost-cli") {
         steps.run("released binary", || run_command(build_waypost()))?;
     }
-    let totals = steps.run("tests", || tests(&workspace, filters))?;
+    let client = steps.run("foreign client", || etcd3::ensure(&workspace))?;
+    let mut totals = Totals::default();
+    let mut tests = |targets: &[&str], api_server: &str| {
+        let mut cargo = tests(&workspace, targets, filters);
+        cargo.env("WAYPOST_ETCD3", &client).env(API_SERVER, api_server);
+        count(cargo, &mut totals)
+    };
+    let ours = steps.run("tests", || tests(&[], "store"));
+    // Also if those failed: what etcd itself fails is wrong in the test.
+    let etcds = steps.run("tests of etcd's API, on etcd", || tests(&API_TESTS, "etcd"));
+    ours.and(etcds)?;
+    // A filter that is misspelt, or a harness that found nothing, is not a pass.
+    if totals.passed == 0 {
+        return Err("no test was run".to_owned());
+    }
     if filters.is_empty() {
         steps.run("documentation", document)?;
     }
@@ -47,17 +67,24 @@ fn document() -> Outcome<()> {
     run_command(doc)
 }
 
-/// Runs the tests, and counts them as they are reported.
-fn tests(workspace: &Workspace, filters: &[String]) -> Outcome<Totals> {
+/// The run of the tests in `targets`, which may be none for all, with what they look for.
+///
+/// Whatever the targets, it is the whole workspace: a part of it would want its dependencies with other features,
+/// and build them again.
+fn tests(workspace: &Workspace, targets: &[&str], filters: &[String]) -> Command {
     // All failures at once: a run is long, and the next one would show only the next failure.
-    let mut cargo = command(["test", "--workspace", "--all-features", "--no-fail-fast", "--"]);
-    cargo.args(filters);
+    let mut cargo = command(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    cargo.args(targets).arg("--").args(filters);
     cargo.env(REQUIRE_SERVERS.0, REQUIRE_SERVERS.1).env("WAYPOST_BIN", workspace.released("waypost"));
+    cargo
+}
+
+/// Runs tests, and counts them as they are reported.
+fn count(mut cargo: Command, totals: &mut Totals) -> Outcome<()> {
     let typed = typed(&cargo);
     let failed = |why: std::io::Error| format!("cannot run `{typed}`: {why}");
 
     let mut child = cargo.stdout(Stdio::piped()).spawn().map_err(failed)?;
-    let mut totals = Totals::default();
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).lines() {
             let line = line.map_err(failed)?;
@@ -66,11 +93,7 @@ fn tests(workspace: &Workspace, filters: &[String]) -> Outcome<Totals> {
         }
     }
     let status = child.wait().map_err(failed)?;
-    if !status.success() {
-        return Err(format!("`{typed}` failed ({status})"));
-    }
-    // A filter that is misspelt, or a harness that found nothing, is not a pass.
-    if totals.passed == 0 { Err("no test was run".to_owned()) } else { Ok(totals) }
+    if status.success() { Ok(()) } else { Err(format!("`{typed}` failed ({status})")) }
 }
 
 /// What all test binaries reported together.
