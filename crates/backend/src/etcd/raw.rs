@@ -17,7 +17,7 @@ const FIRST_PAGE: usize = 64;
 
 /// How many keys a page has at most, however small they are: the more, the larger it is if large values follow; but
 /// etcd walks to the end of the range for each page, to count, so many small pages cost seconds.
-const LARGEST_PAGE: usize = 1_000;
+const LARGEST_PAGE: usize = 4_000;
 
 /// How many bytes a page is meant to have.
 const PAGE_BYTES: usize = 1024 * 1024;
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(next_page(64, 64, 64 * 1024 * 1024), 1);
         assert_eq!(next_page(1, 1, 100), 2);
         assert_eq!(next_page(64, 64, 6_400), 128);
-        assert_eq!(next_page(512, 512, 51_200), LARGEST_PAGE);
+        assert_eq!(next_page(2_048, 2_048, 204_800), LARGEST_PAGE);
         assert_eq!(next_page(64, 64, 64 * 16 * 1024), 64);
         assert_eq!(next_page(64, 0, 0), 128, "an empty range says nothing");
     }
