@@ -245,7 +245,10 @@ impl Image {
                 }
                 Change::Length(_) => {}
                 Change::Write { .. } => {
-                    change.sectors().filter(|_| rng.f64() < survival).for_each(|sector| sector.apply(&mut bytes));
+                    change
+                        .sectors()
+                        .filter(|_| rng.f64() < survival)
+                        .for_each(|sector| sector.apply(&mut bytes));
                 }
             }
         }
@@ -422,7 +425,10 @@ mod tests {
             for sector in [first, second, third] {
                 assert!(sector.iter().all(|byte| *byte == sector[0]), "a sector is not torn");
             }
-            assert!(bytes[..256].iter().chain(&bytes[1280..]).all(|byte| *byte == OLD), "the rest is as it was");
+            assert!(
+                bytes[..256].iter().chain(&bytes[1280..]).all(|byte| *byte == OLD),
+                "the rest is as it was"
+            );
             outcomes.insert((first[0], second[0], third[0]));
         }
         assert_eq!(outcomes.len(), 8, "each sector for itself: {outcomes:?}");

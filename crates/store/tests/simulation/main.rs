@@ -5,5 +5,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
 
+mod beside;
+mod crash;
 mod disk;
+mod generator;
+mod linearizable;
+mod lockstep;
 mod model;
+mod wgl;

@@ -140,11 +140,15 @@ impl Model {
         let before = Arc::clone(self.keys());
         // All puts are checked before the first range is, and all of them before anything is done.
         self.check_each(request, &before, &|model, op| match op {
-            pb::RequestUnion::RequestPut(put) => model.check_ignoring(put).and_then(|()| model.check_lease(put)),
+            pb::RequestUnion::RequestPut(put) => {
+                model.check_ignoring(put).and_then(|()| model.check_lease(put))
+            }
             _ => Ok(()),
         })?;
         self.check_each(request, &before, &|model, op| match op {
-            pb::RequestUnion::RequestRange(range) if range.revision != 0 => model.check_revision(range.revision),
+            pb::RequestUnion::RequestRange(range) if range.revision != 0 => {
+                model.check_revision(range.revision)
+            }
             _ => Ok(()),
         })?;
         let response = self.perform(|work| work.txn(request, &before));
@@ -259,7 +263,8 @@ impl<'m> Work<'m> {
         };
         let mut kvs = within(keys, &request.key, &request.range_end);
         let count = kvs.len() as i64;
-        let is_wanted = |number, least, most| (least == 0 || number >= least) && (most == 0 || number <= most);
+        let is_wanted =
+            |number, least, most| (least == 0 || number >= least) && (most == 0 || number <= most);
         kvs.retain(|kv| {
             is_wanted(kv.mod_revision, request.min_mod_revision, request.max_mod_revision)
                 && is_wanted(kv.create_revision, request.min_create_revision, request.max_create_revision)
@@ -330,12 +335,15 @@ impl<'m> Work<'m> {
     fn txn(&mut self, request: &pb::TxnRequest, before: &Keys) -> pb::TxnResponse {
         use pb::{RequestUnion as Op, ResponseUnion as Done};
         let run = |op: &Op| match op {
-            Op::RequestRange(range) => Done::ResponseRange(self.range(range).expect("its revision was checked")),
+            Op::RequestRange(range) => {
+                Done::ResponseRange(self.range(range).expect("its revision was checked"))
+            }
             Op::RequestPut(put) => Done::ResponsePut(self.put(put)),
             Op::RequestDeleteRange(delete) => Done::ResponseDeleteRange(self.delete(delete)),
             Op::RequestTxn(nested) => Done::ResponseTxn(self.txn(nested, before)),
         };
-        let responses = branch(request, before).map(run).map(|one| pb::ResponseOp { response: Some(one) }).collect();
+        let responses =
+            branch(request, before).map(run).map(|one| pb::ResponseOp { response: Some(one) }).collect();
         // The header of a nested transaction is an empty one: etcd's `newTxnResp`.
         pb::TxnResponse { header: header(0), succeeded: holds(request, before), responses }
     }
@@ -376,7 +384,10 @@ fn sort(kvs: &mut [pb::KeyValue], request: &pb::RangeRequest) {
 }
 
 /// The operations of the branch that a transaction takes.
-fn branch<'r>(request: &'r pb::TxnRequest, before: &Keys) -> impl Iterator<Item = &'r pb::RequestUnion> + use<'r> {
+fn branch<'r>(
+    request: &'r pb::TxnRequest,
+    before: &Keys,
+) -> impl Iterator<Item = &'r pb::RequestUnion> + use<'r> {
     let branch = if holds(request, before) { &request.success } else { &request.failure };
     branch.iter().filter_map(|op| op.request.as_ref())
 }
@@ -525,7 +536,9 @@ mod tests {
             model.apply(&Request::Put(put("a", "v"))).unwrap();
             assert_eq!(look(&model), expected);
         }
-        model.apply(&Request::Delete(pb::DeleteRangeRequest { key: b"a".into(), ..Default::default() })).unwrap();
+        model
+            .apply(&Request::Delete(pb::DeleteRangeRequest { key: b"a".into(), ..Default::default() }))
+            .unwrap();
         assert!(model.keys().is_empty());
         model.apply(&Request::Put(put("a", "v"))).unwrap();
         assert_eq!(look(&model), (5, 5, 1));
@@ -557,7 +570,8 @@ mod tests {
     #[test]
     fn revision_0_can_be_compacted_once() {
         let mut model = Model::new(128);
-        let mut compact = |revision| model.apply(&Request::Compact(pb::CompactionRequest { revision, physical: false }));
+        let mut compact =
+            |revision| model.apply(&Request::Compact(pb::CompactionRequest { revision, physical: false }));
         compact(0).unwrap();
         assert_eq!(compact(0), Err(Refusal::Compacted));
         assert_eq!(compact(2), Err(Refusal::FutureRevision));
