@@ -1,5 +1,7 @@
 //! `etcdctl`, run to its end with what it printed, or in the background with what it prints.
 
+use std::env;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -18,10 +20,14 @@ pub struct Run {
     server_log: String,
 }
 
-/// `etcdctl` for `server`, with more `arguments`.
-pub fn command(server: &Server, arguments: &[&str]) -> Command {
+/// `etcdctl` for the server at `endpoint`, with more `arguments`.
+fn command(endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("etcdctl");
-    command.env("ETCDCTL_API", "3").arg("--endpoints").arg(server.url()).args(arguments);
+    // A variable of the user's would make it refuse the flag.
+    for (variable, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"ETCDCTL_")) {
+        command.env_remove(variable);
+    }
+    command.env("ETCDCTL_API", "3").args(["--endpoints", endpoint]).args(arguments);
     command
 }
 
@@ -31,20 +37,31 @@ pub fn run(server: &Server, arguments: &[&str]) -> Run {
     run_with_input(server, arguments, "")
 }
 
+/// Runs it to its end, with the server's address as a URL.
+#[track_caller]
+pub fn run_by_url(server: &Server, arguments: &[&str]) -> Run {
+    finish(server, command(&server.url(), arguments), "")
+}
+
 /// Runs it to its end, with `input` to read.
 #[track_caller]
 pub fn run_with_input(server: &Server, arguments: &[&str], input: &str) -> Run {
-    let mut command = command(server, arguments);
+    finish(server, command(&server.endpoint(), arguments), input)
+}
+
+#[track_caller]
+fn finish(server: &Server, mut command: Command, input: &str) -> Run {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("etcdctl is installed");
     // It reads before it prints; a pipe that it closes early is its own business.
     let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
     let output = child.wait_with_output().expect("it was started");
+    let typed: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
     Run {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        typed: arguments.join(" "),
+        typed: typed.join(" "),
         server_log: server.log_tail(),
     }
 }
@@ -112,7 +129,7 @@ impl Background {
     /// Starts it.
     #[track_caller]
     pub fn start(server: &Server, arguments: &[&str]) -> Background {
-        Background::start_command(&command(server, arguments))
+        Background::start_command(&command(&server.endpoint(), arguments))
     }
 
     /// Starts it with lines to read; its standard input stays open after them.
@@ -121,9 +138,15 @@ impl Background {
         let mut shell = Command::new("sh");
         // The process group is killed as a whole, with the sleep in it.
         shell.args(["-c", "(printf %s \"$INPUT\"; exec sleep 600) | \"$@\"", "sh"]);
-        let etcdctl = command(server, arguments);
+        let etcdctl = command(&server.endpoint(), arguments);
         shell.arg(etcdctl.get_program()).args(etcdctl.get_args());
-        shell.env("ETCDCTL_API", "3").env("INPUT", input);
+        for (name, value) in etcdctl.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.env("INPUT", input);
         Background::start_command(&shell)
     }
 

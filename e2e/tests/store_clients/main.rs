@@ -4,11 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
 
+mod etcd3;
 mod etcdctl;
 mod keys;
 mod leases;
 mod maintenance;
-mod python;
 mod recipes;
 mod server;
 mod transactions;

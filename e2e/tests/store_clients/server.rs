@@ -1,9 +1,10 @@
 //! The server that the clients talk to: the embedded store, or real etcd to compare it with.
 
 use std::env;
+use std::fs;
 
-use waypost_e2e::{DEADLINE, Waypost, available};
-use waypost_servers::{Etcd, Ports, Scratch, Storage, get, wait_for};
+use waypost_e2e::{DEADLINE, available, command};
+use waypost_servers::{Etcd, EtcdOptions, Ports, Process, Scratch, Storage, get, wait_for};
 
 /// Says which server the tests are about.
 const VARIABLE: &str = "WAYPOST_API_SERVER";
@@ -16,47 +17,63 @@ pub struct Server {
 
 enum Running {
     Etcd(Box<Etcd>),
-    Store { waypost: Box<Waypost>, _data: Scratch },
+    Store { process: Process, _files: Scratch },
 }
 
 impl Server {
     /// Starts the chosen one, and waits until it answers; `None`, with a printed line, when it or etcdctl is missing.
     #[track_caller]
     pub fn start() -> Option<Server> {
-        if is_etcd() {
-            return waypost_servers::available(&["etcd", "etcdctl"]).then(|| Server::etcd(Etcd::start()));
-        }
-        available(&["etcdctl"]).then(Server::store)
+        Server::start_with(Etcd::options(), "")
     }
 
-    /// Takes an etcd that was started with options of its own.
-    pub fn etcd(etcd: Etcd) -> Server {
+    /// As [`Server::start`], with options for etcd, or for the store the rest of the table `[store]` of its
+    /// configuration, which may name the file `password`: it says `secret`.
+    #[track_caller]
+    pub fn start_with(options: EtcdOptions, table: &str) -> Option<Server> {
+        if is_etcd() {
+            return waypost_servers::available(&["etcd", "etcdctl"]).then(|| Server::etcd(options.start()));
+        }
+        available(&["etcdctl"]).then(|| Server::store(table))
+    }
+
+    fn etcd(etcd: Etcd) -> Server {
         Server { port: etcd.port(), running: Running::Etcd(Box::new(etcd)) }
     }
 
     #[track_caller]
-    fn store() -> Server {
-        let (port, data) = (Ports::free(), Scratch::new("store", Storage::Memory));
-        let directory = data.join("data").display().to_string();
+    fn store(table: &str) -> Server {
+        let (port, files) = (Ports::free(), Scratch::new("store", Storage::Memory));
+        let (data, config) = (files.join("data"), files.join("waypost.toml"));
+        fs::write(&config, format!("[store]\n{table}")).unwrap();
+        fs::write(files.join("password"), "secret\n").unwrap();
         let listen = format!("127.0.0.1:{port}");
-        let waypost = Waypost::with(["store", "--data-dir", &directory, "--listen", &listen]);
+        let mut command = command();
+        command.args(["store", "--listen", &listen]);
+        command.arg("--data-dir").arg(&data).arg("--config").arg(&config);
+        let process = Process::start("waypost store", &command, &files.join("store.log"));
         wait_for(format!("waypost store on {listen}"), DEADLINE, || {
-            assert!(waypost.is_running(), "waypost store has ended:\n{}", waypost.log());
+            assert!(process.is_running(), "waypost store has ended\n{}", process.log_tail());
             get(&format!("http://{listen}/health")).ok().filter(|answer| answer.status == 200)
         });
-        Server { port, running: Running::Store { waypost: Box::new(waypost), _data: data } }
+        Server { port, running: Running::Store { process, _files: files } }
+    }
+
+    /// The address for clients, as `127.0.0.1:port`.
+    pub fn endpoint(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// The address for clients, as `http://127.0.0.1:port`.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.endpoint())
     }
 
     /// The end of its log, for a message.
     pub fn log_tail(&self) -> String {
         let log = match &self.running {
             Running::Etcd(etcd) => etcd.log(),
-            Running::Store { waypost, .. } => waypost.log(),
+            Running::Store { process, .. } => process.log(),
         };
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
