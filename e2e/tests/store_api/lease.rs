@@ -1,6 +1,7 @@
 //! Leases: granted, asked about, kept alive and revoked.
 
 use etcd_client::{LeaseTimeToLiveOptions, PutOptions};
+use futures::future::join_all;
 
 use crate::api::{Api, refused};
 use crate::show;
@@ -37,6 +38,34 @@ async fn an_id_is_chosen_by_the_client_or_the_server() {
     let mut expected = vec![7, i64::MAX, first, second];
     expected.sort_unstable();
     assert_eq!(leases(&mut api).await, expected);
+}
+
+#[tokio::test]
+async fn an_id_may_be_below_zero() {
+    let mut api = api!();
+    assert_eq!(api.grant(-5, 100).await, Ok((-5, 100)));
+    api.put_with("a", "1", PutOptions::new().with_lease(-5)).await.unwrap();
+    assert_eq!(api.get("a").await.unwrap(), "a=1 c1 m1 v1 l-5");
+    assert_eq!((leases(&mut api).await, api.leased(-5).await), (vec![-5], vec!["a".to_owned()]));
+    assert_eq!(api.revoke(-5).await, Ok(2));
+}
+
+#[tokio::test]
+async fn many_clients_get_leases_of_their_own() {
+    let mut api = api!();
+    let grant = async |_| {
+        let mut client = api.another().await;
+        let mut ids = Vec::new();
+        for _ in 0..10 {
+            ids.push(client.lease_grant(100, None).await.unwrap().id());
+        }
+        ids
+    };
+    let mut ids: Vec<i64> = join_all((0..16).map(grant)).await.into_iter().flatten().collect();
+    ids.sort_unstable();
+    assert_eq!(leases(&mut api).await, ids);
+    ids.dedup();
+    assert_eq!(ids.len(), 160);
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ async fn a_limit_holds_keys_back_and_says_so() {
         Ok(found(&["a=1 c1 m1 v1", "b=2 c2 m2 v1"], 5, true, 5)),
         "the count is of the whole range"
     );
-    for limit in [0, 5, 6] {
+    for limit in [0, -1, 5, 6] {
         let all = api.range("", limited(limit)).await.unwrap();
         assert_eq!((all.kvs.len(), all.count, all.more), (5, 5, false), "with a limit of {limit}");
     }
@@ -176,6 +176,7 @@ async fn bounds_on_revisions_leave_keys_out_and_not_out_of_the_count() {
         (all().with_min_create_revision(base + 2).with_max_create_revision(base + 3), "bc"),
         (all().with_max_create_revision(base + 2).with_max_mod_revision(base + 6), "b"),
         (all().with_min_mod_revision(base + 8), ""),
+        (all().with_min_mod_revision(base + 5).with_max_mod_revision(base + 4), ""),
     ];
     for (options, keys) in expected {
         let found = api.range("", options.clone()).await.unwrap();

@@ -114,6 +114,32 @@ async fn a_cancelled_watch_is_silent_and_its_id_free() {
 }
 
 #[tokio::test]
+async fn a_watch_may_be_cancelled_while_it_catches_up() {
+    let mut api = api!();
+    for _ in 0..5 {
+        put_large(&mut api, "a").await;
+    }
+    let mut watching = api.watch("k", api.from(1).with_prefix()).await;
+    watching.cancel(0).await;
+    // What was on its way may still come; after the end, nothing does.
+    let mut events = 0;
+    loop {
+        let response = watching.response().await;
+        if response.canceled() {
+            assert_eq!((response.watch_id(), response.compact_revision()), (0, 0));
+            break;
+        }
+        events += response.events().len();
+    }
+    assert!(events <= 80, "{events} of 80 events");
+    watching.watch("z", one()).await;
+    assert_eq!(watching.created().await, 1);
+    api.put("k00", "2").await;
+    api.put("z", "1").await;
+    assert_eq!(watching.batch().await, (1, vec!["PUT z=1 c7 m7 v1".to_owned()]));
+}
+
+#[tokio::test]
 async fn the_end_of_a_watch_that_is_not_there_is_no_answer() {
     let mut api = api!();
     let mut watching = api.watch("a", one()).await;
