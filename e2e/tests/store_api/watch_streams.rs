@@ -116,7 +116,8 @@ async fn a_cancelled_watch_is_silent_and_its_id_free() {
 #[tokio::test]
 async fn a_watch_may_be_cancelled_while_it_catches_up() {
     let mut api = api!();
-    for _ in 0..5 {
+    // Less than the client takes in one response, 4 MB: a server may send all of it at once.
+    for _ in 0..2 {
         put_large(&mut api, "a").await;
     }
     let mut watching = api.watch("k", api.from(1).with_prefix()).await;
@@ -131,12 +132,12 @@ async fn a_watch_may_be_cancelled_while_it_catches_up() {
         }
         events += response.events().len();
     }
-    assert!(events <= 80, "{events} of 80 events");
+    assert!(events <= 32, "{events} of 32 events");
     watching.watch("z", one()).await;
     assert_eq!(watching.created().await, 1);
     api.put("k00", "2").await;
     api.put("z", "1").await;
-    assert_eq!(watching.batch().await, (1, vec!["PUT z=1 c7 m7 v1".to_owned()]));
+    assert_eq!(watching.batch().await, (1, vec!["PUT z=1 c4 m4 v1".to_owned()]));
 }
 
 #[tokio::test]
