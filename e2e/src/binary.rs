@@ -10,7 +10,7 @@ use std::thread;
 use crate::Tree;
 
 /// Variables that would change what a test asks for.
-const VARIABLES: [&str; 12] = [
+const VARIABLES: [&str; 22] = [
     "ETCD_ENDPOINT",
     "NO_COLOR",
     "WAYPOST_BACKEND",
@@ -22,6 +22,16 @@ const VARIABLES: [&str; 12] = [
     "WAYPOST_LOG_LEVEL",
     "WAYPOST_PREFIX",
     "WAYPOST_STATE_DIR",
+    "WAYPOST_STORE_CERT",
+    "WAYPOST_STORE_CLIENT_CA",
+    "WAYPOST_STORE_CONFIG",
+    "WAYPOST_STORE_DATA_DIR",
+    "WAYPOST_STORE_HISTORY_AGE",
+    "WAYPOST_STORE_HISTORY_REVISIONS",
+    "WAYPOST_STORE_INSECURE",
+    "WAYPOST_STORE_KEY",
+    "WAYPOST_STORE_LISTEN",
+    "WAYPOST_STORE_MAX_BYTES",
     "WAYPOST_USERNAME",
 ];
 

@@ -48,6 +48,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// From one ping to the next, and until the answer must have come.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
+/// After which TCP asks whether the peer is still there; the system's two hours are too long.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// How long clients may hold up the end.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -207,6 +210,7 @@ impl Endpoint {
         stream.set_nodelay(true)?;
         // For HTTP/1 and what has not said yet what it speaks; HTTP/2 has pings.
         sockopt::set_socket_keepalive(&stream, true)?;
+        sockopt::set_tcp_keepidle(&stream, IDLE)?;
         let local = stream.local_addr()?;
         let Some(Tls(acceptor)) = &self.tls else {
             stream.readable().await?;

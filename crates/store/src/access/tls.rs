@@ -148,7 +148,53 @@ fn take<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
+
     use super::*;
+
+    /// A certificate that vouches for itself between two years, and its key.
+    fn certificate(years: (i32, i32), common_name: &str) -> (rcgen::Certificate, KeyPair) {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(years.0, 1, 1);
+        params.not_after = date_time_ymd(years.1, 1, 1);
+        params.distinguished_name.push(DnType::OrganizationName, "example");
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let key = KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap(), key)
+    }
+
+    #[test]
+    fn a_certificate_out_of_its_time_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for (years, wanted) in [
+            ((2000, 2001), Some("has expired")),
+            ((2000, 2100), None),
+            ((2100, 2101), Some("is not valid yet")),
+        ] {
+            let (certificate, key) = certificate(years, "server");
+            let files = ["certificate.pem", "key.pem"].map(|name| dir.path().join(name));
+            fs::write(&files[0], certificate.pem()).unwrap();
+            fs::write(&files[1], key.serialize_pem()).unwrap();
+            let [certificate, key] = files;
+            let told = acceptor(&Tls { certificate: certificate.clone(), key, client_ca: None }).err();
+            let told = told.map(|error| error.to_string());
+            let wanted = wanted.map(|what| format!("the certificate in {} {what}", certificate.display()));
+            match (&told, &wanted) {
+                (Some(told), Some(wanted)) => assert!(told.starts_with(wanted), "{told}"),
+                _ => assert_eq!(told, wanted),
+            }
+        }
+    }
+
+    #[test]
+    fn the_common_name_of_a_certificate_is_read() {
+        for name in ["web", "ÄÖÜ und mehr", &"x".repeat(200)] {
+            let (certificate, _) = certificate((2000, 2100), name);
+            assert_eq!(super::common_name(certificate.der()).as_deref(), Some(name));
+        }
+    }
 
     fn pair(kind: &[u8], tag: u8, value: &str) -> Vec<u8> {
         let element = |tag: u8, content: &[u8]| {
