@@ -402,9 +402,9 @@ fn the_name_in_a_certificate_stands_for_a_password() {
             let mut by_name = Client::connect([&url], Some(options.clone())).await.unwrap();
             let put = by_name.put("/web/1", "v", None).await;
             if may {
-                drop(put.unwrap())
+                drop(put.unwrap());
             } else {
-                assert_refused(put, DENIED)
+                assert_refused(put, DENIED);
             }
             assert_refused(by_name.put("/shared/1", "v", None).await, DENIED);
             // A token wins over the name.

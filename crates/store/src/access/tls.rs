@@ -155,12 +155,12 @@ mod tests {
     use super::*;
 
     /// A certificate that vouches for itself between two years, and its key.
-    fn certificate(years: (i32, i32), common_name: &str) -> (rcgen::Certificate, KeyPair) {
+    fn certificate(years: (i32, i32), name: &str) -> (rcgen::Certificate, KeyPair) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.not_before = date_time_ymd(years.0, 1, 1);
         params.not_after = date_time_ymd(years.1, 1, 1);
         params.distinguished_name.push(DnType::OrganizationName, "example");
-        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         (params.self_signed(&key).unwrap(), key)
     }
@@ -192,7 +192,7 @@ mod tests {
     fn the_common_name_of_a_certificate_is_read() {
         for name in ["web", "ÄÖÜ und mehr", &"x".repeat(200)] {
             let (certificate, _) = certificate((2000, 2100), name);
-            assert_eq!(super::common_name(certificate.der()).as_deref(), Some(name));
+            assert_eq!(common_name(certificate.der()).as_deref(), Some(name));
         }
     }
 
