@@ -8,7 +8,7 @@
 //! Not a crate: todc-utils has the algorithm, but knows no call whose outcome is unknown, had its one release in 2024, and copies the
 //! whole set at each step; stateright's tester has no memory, needs a thread a call, and brings a web server along.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// What a call did to the key. Values are numbers, each written once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,22 +58,23 @@ pub fn check(calls: &[Call]) -> Result<(), Vec<Call>> {
     const MOST: usize = 3_000_000;
     let mut calls = calls.to_vec();
     calls.sort_by_key(|call| (call.returned.is_none(), call.invoked));
-    let known = calls.iter().filter(|call| call.returned.is_some()).count();
+    let known = calls.partition_point(|call| call.returned.is_some());
     let mut tried = HashSet::new();
     let mut best = Done::default();
     let mut stack = vec![(Done::default(), None)];
     while let Some((done, value)) = stack.pop() {
-        if done.known == known {
+        // Calls of unknown outcome come after the known ones.
+        if done.first >= known {
             return Ok(());
         }
-        if done.known > best.known {
+        if done.first > best.first {
             best = done.clone();
         }
         // Pushed in reverse, so that what was invoked first is tried first, and unknown outcomes last.
-        for next in done.next(&calls).into_iter().rev() {
+        for next in done.next(&calls, known).into_iter().rev() {
             let Some(value) = calls[next].effect.on(value) else { continue };
-            let done = done.with(next, calls[next].returned.is_some());
-            if tried.insert((done.set.clone(), value)) {
+            let done = done.with(next);
+            if tried.insert((done.clone(), value)) {
                 assert!(
                     tried.len() < MOST,
                     "{} calls, {} of unknown outcome",
@@ -84,35 +85,42 @@ pub fn check(calls: &[Call]) -> Result<(), Vec<Call>> {
             }
         }
     }
-    Err(best.next(&calls).into_iter().map(|call| calls[call]).collect())
+    Err(best.next(&calls, known).into_iter().map(|call| calls[call]).collect())
 }
 
-/// Which calls have had their effect.
-#[derive(Debug, Clone, Default)]
+/// Which calls have had their effect: those before the `first` that has not, and a few after it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Done {
-    /// A bit a call.
-    set: Vec<u64>,
-    /// How many of them returned.
-    known: usize,
+    first: usize,
+    others: BTreeSet<usize>,
 }
 
 impl Done {
-    fn has(&self, call: usize) -> bool {
-        self.set.get(call / 64).is_some_and(|bits| bits >> (call % 64) & 1 == 1)
-    }
-
-    fn with(&self, call: usize, is_known: bool) -> Done {
-        let mut set = self.set.clone();
-        set.resize(set.len().max(call / 64 + 1), 0);
-        set[call / 64] |= 1 << (call % 64);
-        Done { set, known: self.known + usize::from(is_known) }
+    fn with(&self, call: usize) -> Done {
+        let mut done = self.clone();
+        done.others.insert(call);
+        while done.others.remove(&done.first) {
+            done.first += 1;
+        }
+        done
     }
 
     /// The calls that may come next: those that were invoked before the first return of one that is not done.
-    fn next(&self, calls: &[Call]) -> Vec<usize> {
-        let open = || (0..calls.len()).filter(|call| !self.has(*call));
-        let first_return = open().filter_map(|call| calls[call].returned).min().unwrap_or(u64::MAX);
-        open().filter(|call| calls[*call].invoked < first_return).collect()
+    ///
+    /// The `known` ones are first in `calls`, as they were invoked; so the search ends soon.
+    fn next(&self, calls: &[Call], known: usize) -> Vec<usize> {
+        let mut first_return = u64::MAX;
+        let mut next = Vec::new();
+        for call in (self.first..known).filter(|call| !self.others.contains(call)) {
+            if calls[call].invoked > first_return {
+                break;
+            }
+            first_return = first_return.min(calls[call].returned.unwrap_or(u64::MAX));
+            next.push(call);
+        }
+        let unknown = (known..calls.len()).filter(|call| !self.others.contains(call));
+        next.extend(unknown.filter(|call| calls[*call].invoked < first_return));
+        next
     }
 }
 
