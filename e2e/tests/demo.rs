@@ -56,11 +56,22 @@ fn answered(stdout: &str) -> Vec<(&str, u64)> {
 
 #[test]
 fn the_script_ends_with_nothing_lost_and_nothing_left() {
+    require!("nginx");
+    script(&["--for", "20s", "--script"]);
+}
+
+#[test]
+fn the_script_ends_so_on_a_real_etcd_too() {
     require!("etcd", "nginx");
+    script(&["--for", "20s", "--script", "--etcd"]);
+}
+
+#[track_caller]
+fn script(arguments: &[&str]) {
     let tree = Tree::new();
     let place = tree.join("out");
 
-    let Output { code, stdout, stderr } = finish(&mut demo(&place, &["--for", "20s", "--script"]));
+    let Output { code, stdout, stderr } = finish(&mut demo(&place, arguments));
 
     assert_eq!(code, Some(0), "{stdout}\n{stderr}");
     let answered = answered(&stdout);
@@ -72,7 +83,7 @@ fn the_script_ends_with_nothing_lost_and_nothing_left() {
 
 #[test]
 fn an_interrupt_ends_all_of_it_and_leaves_nothing() {
-    require!("etcd", "nginx");
+    require!("nginx");
     let tree = Tree::new();
     let place = tree.join("out");
     let demo = Waypost::start(demo(&place, &[]), &tree);

@@ -7,27 +7,26 @@ use std::time::Duration;
 
 use futures::future;
 use tokio::signal::unix::{SignalKind, signal};
-use waypost_demo::Settings;
+use waypost_demo::{RegistryKind, Settings};
 use waypost_model::{Endpoint, InvalidEndpoint};
 
 use crate::Failed;
 use crate::store::duration;
 
-/// Show the whole arrangement on this machine: etcd, three services, announcers, agent and nginx.
+/// Show the whole arrangement on this machine: a store, three services, announcers, agent and nginx.
 ///
-/// Runs until Ctrl-C, and leaves no process and no file behind. etcd and nginx must be installed (Debian
-/// packages etcd-server and nginx).
+/// Runs until Ctrl-C, and leaves no process and no file behind. nginx must be installed (Debian package nginx).
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct Arguments {
-    /// Use the etcd at this address, under a prefix of its own that is removed in the end, instead of
-    /// starting one
-    #[arg(long, value_name = "ADDR", value_parser = etcd)]
-    etcd: Option<Endpoint>,
+    /// Use etcd instead of waypost's own store: the one at this address, under a prefix of its own that is
+    /// removed in the end, or without an address one that is started (Debian package etcd-server)
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, value_parser = etcd)]
+    etcd: Option<Option<Endpoint>>,
     /// How long it takes from beginning to end [default: until Ctrl-C; with --script 30s]
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
-    /// Add, stop and kill services, kill agent and etcd, and tell what was lost; exit code 0 only if
+    /// Add, stop and kill services, kill agent and registry, and tell what was lost; exit code 0 only if
     /// nothing was lost that could be kept. Takes 15s or more
     #[arg(long)]
     script: bool,
@@ -51,7 +50,11 @@ pub(crate) async fn demo(arguments: Arguments) -> Result<ExitCode, Failed> {
     let settings = Settings {
         program: std::env::current_exe()
             .map_err(|error| format!("cannot find the program that this is: {error}"))?,
-        etcd: arguments.etcd,
+        registry: match arguments.etcd {
+            None => RegistryKind::Store,
+            Some(None) => RegistryKind::Etcd,
+            Some(Some(endpoint)) => RegistryKind::At(endpoint),
+        },
         time: arguments.time,
         script: arguments.script,
         is_coloured: is_coloured(),

@@ -15,7 +15,8 @@ use crate::nginx::Nginx;
 use crate::ports::Port;
 use crate::process::{Line, Process, Signal, find};
 use crate::records::Stamped;
-use crate::registry::Registry;
+use crate::registry::{Program, Registry};
+use crate::run::RegistryKind;
 use crate::{Error, Settings, agent};
 
 /// How long a killed service's key lives on: short, so that it can be waited for, and long enough for
@@ -45,10 +46,10 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// Finds those that are needed.
-    pub(crate) fn find(is_etcd_there: bool) -> Result<Programs, Error> {
+    pub(crate) fn find(needs_etcd: bool) -> Result<Programs, Error> {
         let (etcd, nginx) = (find("etcd"), find("nginx"));
         let wanted =
-            [("etcd", "etcd-server", etcd.is_none() && !is_etcd_there), ("nginx", "nginx", nginx.is_none())];
+            [("etcd", "etcd-server", etcd.is_none() && needs_etcd), ("nginx", "nginx", nginx.is_none())];
         let missing = wanted.iter().filter(|(_, _, is_missing)| *is_missing);
         let (programs, packages): (Vec<_>, Vec<_>) =
             missing.map(|(program, package, _)| (program, package)).unzip();
@@ -103,13 +104,16 @@ impl Arrangement {
         events: UnboundedSender<Stamped>,
         mut tell: impl FnMut(&str, String) -> Result<(), Error>,
     ) -> Result<Arrangement, Error> {
-        let programs = Programs::find(settings.etcd.is_some())?;
+        let programs = Programs::find(settings.registry == RegistryKind::Etcd)?;
         let place = lay_out()?;
-        let registry = match &settings.etcd {
-            Some(endpoint) => Registry::join(endpoint.clone()).await?,
-            None => Registry::start(&programs.etcd, &place.path().join("etcd"), place.path()).await?,
+        let data = place.path().join("registry");
+        let own = async |program| Registry::start(program, &data, place.path()).await;
+        let (registry, what) = match &settings.registry {
+            RegistryKind::Store => (own(Program::Waypost(&settings.program)).await?, "waypost's own store"),
+            RegistryKind::Etcd => (own(Program::Etcd(&programs.etcd)).await?, "etcd"),
+            RegistryKind::At(endpoint) => (Registry::join(endpoint.clone()).await?, "what is there"),
         };
-        tell("etcd", format!("answers at {}", registry.endpoint))?;
+        tell("registry", format!("{what} answers at {}", registry.endpoint))?;
         let host = announced_host(&AddressSource::Route, std::slice::from_ref(&registry.endpoint)).await?;
         let host = host.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let plan = FrontPlan { program: &settings.program, place: place.path(), registry: &registry };

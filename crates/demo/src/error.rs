@@ -45,8 +45,8 @@ pub enum Error {
     /// The registry does not answer, or refuses.
     #[error(transparent)]
     Registry(#[from] waypost_backend::Error),
-    /// Somebody's etcd could not be cleaned up: it went away.
-    #[error("keys below {prefix} may be left in etcd")]
+    /// Somebody's registry could not be cleaned up: it went away.
+    #[error("keys below {prefix} may be left in the registry")]
     Left {
         /// Where all that was written is.
         prefix: String,

@@ -1,4 +1,4 @@
-//! The whole arrangement on one machine: an etcd, three services with their announcers, the agent, nginx,
+//! The whole arrangement on one machine: a registry, three services with their announcers, the agent, nginx,
 //! and a load that goes through it. A script can add, stop and kill what is there.
 //!
 //! [`run()`] starts it, tells what happens, and leaves no process and no file behind; [`serve()`] is one of
@@ -34,6 +34,6 @@ mod summary;
 mod tell;
 
 pub use error::Error;
-pub use run::{Settings, run};
+pub use run::{RegistryKind, Settings, run};
 pub use service::{input_ended, serve};
 pub use summary::Summary;

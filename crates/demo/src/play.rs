@@ -255,8 +255,8 @@ impl<'a> Play<'a> {
             }
             Action::KillAgent => self.arrangement.kill_agent(),
             Action::StartAgent => self.arrangement.start_agent()?,
-            Action::KillEtcd => self.arrangement.registry.kill(),
-            Action::StartEtcd => self.arrangement.registry.start_again()?,
+            Action::KillRegistry => self.arrangement.registry.kill(),
+            Action::StartRegistry => self.arrangement.registry.start_again()?,
         }
         Ok(())
     }
@@ -270,8 +270,8 @@ impl<'a> Play<'a> {
             }
             Action::KillAgent => ("agent", "is killed (SIGKILL)"),
             Action::StartAgent => ("agent", "is started again"),
-            Action::KillEtcd => ("etcd", "is killed (SIGKILL)"),
-            Action::StartEtcd => ("etcd", "is started again"),
+            Action::KillRegistry => ("registry", "is killed (SIGKILL)"),
+            Action::StartRegistry => ("registry", "is started again"),
         };
         self.tell.line(Mark::Done, name, text)
     }

@@ -1,4 +1,4 @@
-//! The registry: an etcd of the demonstration's own, or a corner of one that is there.
+//! The registry: a store or an etcd of the demonstration's own, or a corner of one that is there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::ports::Port;
 use crate::process::{Line, Process};
 use crate::records::{Event, Picture, Stamped};
 
-/// How long etcd may take to serve, on a busy machine.
+/// How long it may take to serve, on a busy machine.
 const UP_WITHIN: Duration = Duration::from_secs(60);
 
 /// Starts on ports that somebody else took meanwhile.
@@ -32,24 +32,76 @@ const SERVICES: &str = "/demo";
 #[derive(Debug)]
 pub(crate) struct Registry {
     pub(crate) endpoint: Endpoint,
-    /// What is before every key: nothing in an etcd of our own.
+    /// What is before every key: nothing in a registry of our own.
     pub(crate) root: String,
     store: Etcd,
     server: Option<Server>,
 }
 
-/// An etcd of our own.
+/// A store or an etcd of our own.
 #[derive(Debug)]
 struct Server {
+    name: &'static str,
     line: Line,
     logs: PathBuf,
     process: Option<Process>,
-    _ports: [Port; 2],
+    _ports: Vec<Port>,
+}
+
+/// A program that is a registry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Program<'p> {
+    /// This one, as its own store.
+    Waypost(&'p Path),
+    Etcd(&'p Path),
+}
+
+impl Program<'_> {
+    /// How it is started with its data in `directory`, and the ports that it takes, the clients' first.
+    fn on_free_ports(self, directory: &Path) -> Result<(Line, Vec<Port>), Error> {
+        let free = || Port::free(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let directory = directory.display().to_string();
+        match self {
+            Program::Waypost(program) => {
+                let port = free()?;
+                let listen = port.address.to_string();
+                let words = ["store", "--data-dir", &directory, "--listen", &listen];
+                Ok((Line::new(program, words), vec![port]))
+            }
+            Program::Etcd(program) => {
+                let ports = [free()?, free()?];
+                let [clients, peers] = ports.each_ref().map(|port| format!("http://{}", port.address));
+                let flags = [
+                    ("--name", "demo"),
+                    ("--data-dir", &directory),
+                    ("--listen-client-urls", &clients),
+                    ("--advertise-client-urls", &clients),
+                    ("--listen-peer-urls", &peers),
+                    ("--initial-advertise-peer-urls", &peers),
+                    ("--initial-cluster", &format!("demo={peers}")),
+                ];
+                let words = flags.iter().flat_map(|(flag, value)| [flag, value]);
+                Ok((Line::new(program, words), ports.into()))
+            }
+        }
+    }
+
+    /// What it is called.
+    fn name(self) -> &'static str {
+        match self {
+            Program::Waypost(_) => "store",
+            Program::Etcd(_) => "etcd",
+        }
+    }
 }
 
 impl Registry {
-    /// Starts an etcd with its data in `directory`, and waits until it serves.
-    pub(crate) async fn start(program: &Path, directory: &Path, logs: &Path) -> Result<Registry, Error> {
+    /// Starts a registry with its data in `directory`, and waits until it serves.
+    pub(crate) async fn start(
+        program: Program<'_>,
+        directory: &Path,
+        logs: &Path,
+    ) -> Result<Registry, Error> {
         for _ in 0..ATTEMPTS {
             let mut registry = Registry::on_free_ports(program, directory, logs)?;
             registry.start_again()?;
@@ -63,7 +115,7 @@ impl Registry {
         Err(Error::PortsTaken { host: Ipv4Addr::LOCALHOST.to_string(), attempts: ATTEMPTS })
     }
 
-    /// Takes a corner of the etcd at `endpoint`, which must answer.
+    /// Takes a corner of the registry at `endpoint`, which must answer.
     pub(crate) async fn join(endpoint: Endpoint) -> Result<Registry, Error> {
         let root = format!("/waypost-demo-{:08x}", fastrand::u32(..));
         let registry = Registry { store: client(&endpoint)?, endpoint, root, server: None };
@@ -71,27 +123,14 @@ impl Registry {
         Ok(registry)
     }
 
-    fn on_free_ports(program: &Path, directory: &Path, logs: &Path) -> Result<Registry, Error> {
-        let free = || Port::free(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let ports = [free()?, free()?];
-        let [clients, peers] = ports.each_ref().map(|port| format!("http://{}", port.address));
-        let directory = directory.display().to_string();
-        let flags = [
-            ("--name", "demo"),
-            ("--data-dir", &directory),
-            ("--listen-client-urls", &clients),
-            ("--advertise-client-urls", &clients),
-            ("--listen-peer-urls", &peers),
-            ("--initial-advertise-peer-urls", &peers),
-            ("--initial-cluster", &format!("demo={peers}")),
-        ];
-        let line = Line::new(program, flags.iter().flat_map(|(flag, value)| [flag, value]));
+    fn on_free_ports(program: Program<'_>, directory: &Path, logs: &Path) -> Result<Registry, Error> {
+        let (line, ports) = program.on_free_ports(directory)?;
         let endpoint = Endpoint::from(ports[0].address);
-        let server = Server { line, logs: logs.to_owned(), process: None, _ports: ports };
+        let server = Server { name: program.name(), line, logs: logs.to_owned(), process: None, _ports: ports };
         Ok(Registry { store: client(&endpoint)?, endpoint, root: String::new(), server: Some(server) })
     }
 
-    /// True for an etcd of the demonstration's own.
+    /// True for a registry of the demonstration's own.
     pub(crate) fn is_own(&self) -> bool {
         self.server.is_some()
     }
@@ -106,17 +145,17 @@ impl Registry {
         format!("{}{SERVICES}", self.root)
     }
 
-    /// Kills an etcd of our own; its data stays.
+    /// Kills a registry of our own; its data stays.
     pub(crate) fn kill(&mut self) {
         if let Some(server) = &mut self.server {
             server.process = None;
         }
     }
 
-    /// Starts an etcd of our own on the ports and data that it had, and does not wait for it.
+    /// Starts a registry of our own on the ports and data that it had, and does not wait for it.
     pub(crate) fn start_again(&mut self) -> Result<(), Error> {
         if let Some(server) = &mut self.server {
-            server.process = Some(Process::start("etcd", &server.line, &server.logs)?);
+            server.process = Some(Process::start(server.name, &server.line, &server.logs)?);
         }
         Ok(())
     }
@@ -166,7 +205,7 @@ impl Registry {
         self.store.clone()
     }
 
-    /// Removes all that the demonstration wrote from an etcd that goes on without it.
+    /// Removes all that the demonstration wrote from a registry that goes on without it.
     pub(crate) async fn clean_up(&self) -> Result<(), Error> {
         if self.is_own() {
             return Ok(());

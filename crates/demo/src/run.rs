@@ -23,16 +23,27 @@ pub struct Settings {
     /// `demo-service NAME ADDRESS [--with-input]`, which calls [`serve`](crate::serve), and with the flag stops
     /// when [`input_ended`](crate::input_ended) as well.
     pub program: PathBuf,
-    /// An etcd that is there, in place of one that is started. What is written to it is removed in the end.
-    pub etcd: Option<Endpoint>,
+    /// Where the services register.
+    pub registry: RegistryKind,
     /// How long it goes on, from the start of the first process; without a time, until it is stopped. A
     /// script takes 30 s then, and 15 s at the least. On a machine so busy that a change is not in nginx when
     /// the time is over, it is waited for up to 45 s more.
     pub time: Option<Duration>,
-    /// Whether services are added, stopped and killed, the agent killed, and etcd too if it is our own.
+    /// Whether services are added, stopped and killed, the agent killed, and the registry too if it is our own.
     pub script: bool,
     /// Whether what is printed is coloured.
     pub is_coloured: bool,
+}
+
+/// Where the services register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryKind {
+    /// waypost's own store, which is started.
+    Store,
+    /// An etcd, which is started.
+    Etcd,
+    /// Whatever speaks etcd's API at this address. What is written to it is removed in the end.
+    At(Endpoint),
 }
 
 impl Settings {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::Error;
 
-/// The least time that all steps fit into: a killed service's key stays for its lease, and etcd takes a
-/// second to start.
+/// The least time that all steps fit into: a killed service's key stays for its lease, and a real etcd takes
+/// a second to start.
 pub(crate) const SHORTEST: Duration = Duration::from_secs(15);
 
 /// What is taken off the end for stopping everything.
@@ -28,8 +28,8 @@ pub(crate) enum Action {
     Kill(&'static str),
     KillAgent,
     StartAgent,
-    KillEtcd,
-    StartEtcd,
+    KillRegistry,
+    StartRegistry,
 }
 
 /// What must be so before the next step.
@@ -61,16 +61,16 @@ const STEPS: [(f64, Action, Until); 10] = [
     (0.55, Action::KillAgent, Until::Nothing),
     (0.59, Action::Start("five"), Until::Registered),
     (0.65, Action::StartAgent, Until::InNginx),
-    (0.72, Action::KillEtcd, Until::RegistryAway),
-    (0.76, Action::StartEtcd, Until::RegistryBack),
+    (0.72, Action::KillRegistry, Until::RegistryAway),
+    (0.76, Action::StartRegistry, Until::RegistryBack),
     (0.83, Action::Stop("three"), Until::InNginx),
     (0.89, Action::Start("six"), Until::InNginx),
 ];
 
-/// The steps within `time`, without those on etcd if it is somebody else's.
-pub(crate) fn steps(time: Duration, is_etcd_own: bool) -> Vec<Step> {
-    let is_on_etcd = |action| matches!(action, Action::KillEtcd | Action::StartEtcd);
-    let steps = STEPS.into_iter().filter(|(_, action, _)| is_etcd_own || !is_on_etcd(*action));
+/// The steps within `time`, without those on the registry if it is somebody else's.
+pub(crate) fn steps(time: Duration, is_own: bool) -> Vec<Step> {
+    let is_on_registry = |action| matches!(action, Action::KillRegistry | Action::StartRegistry);
+    let steps = STEPS.into_iter().filter(|(_, action, _)| is_own || !is_on_registry(*action));
     steps.map(|(share, action, until)| Step { at: time.mul_f64(share), action, until }).collect()
 }
 
@@ -101,9 +101,9 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_etcd_is_left_alone() {
+    fn somebody_elses_registry_is_left_alone() {
         let steps = steps(SHORTEST, false);
-        assert!(steps.iter().all(|step| !matches!(step.action, Action::KillEtcd | Action::StartEtcd)));
+        assert!(steps.iter().all(|step| !matches!(step.action, Action::KillRegistry | Action::StartRegistry)));
         assert_eq!(steps.len(), STEPS.len() - 2);
     }
 

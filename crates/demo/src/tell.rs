@@ -78,8 +78,8 @@ fn words(news: &News) -> (Mark, String, String) {
         }
         News::Went(Change { name, .. }) => (Mark::Plain, name.clone(), "is no longer registered".to_owned()),
         News::Arrived(change) => (Mark::Good, change.name.clone(), arrived(change)),
-        News::RegistryAway(why) => (Mark::Aside, "etcd".to_owned(), format!("is away: {why}")),
-        News::RegistryBack => (Mark::Plain, "etcd".to_owned(), "answers again".to_owned()),
+        News::RegistryAway(why) => (Mark::Aside, "registry".to_owned(), format!("is away: {why}")),
+        News::RegistryBack => (Mark::Plain, "registry".to_owned(), "answers again".to_owned()),
         News::Agent { what, why } => {
             let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             (Mark::Aside, "agent".to_owned(), format!("says: {}", first_line(&format!("{what}{why}"))))

@@ -321,10 +321,8 @@ pub(crate) fn compact(
     request: &pb::CompactionRequest,
 ) -> Result<pb::CompactionResponse, Failure> {
     let head = group.look().head;
-    let compacted = head.compacted.cast_signed();
-    // Before the first compaction etcd's mark stands at -1, and 0 can be compacted, to no effect.
-    let mark = if compacted == 0 { -1 } else { compacted };
-    if request.revision <= mark {
+    // So 0 can be compacted once, to no effect.
+    if request.revision <= head.mark() {
         return Err(Refusal::Compacted.into());
     }
     if request.revision > head.revision.cast_signed() {

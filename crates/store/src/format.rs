@@ -36,7 +36,7 @@ pub(crate) mod meta {
     pub(crate) const TERM: &str = "term";
     /// The latest revision.
     pub(crate) const REVISION: &str = "revision";
-    /// The revision before which history is gone; 0 if nothing was compacted.
+    /// The revision before which history is gone; missing before the first compaction.
     pub(crate) const COMPACTED: &str = "compacted";
     /// Bytes of keys, values and history.
     pub(crate) const SIZE: &str = "size";

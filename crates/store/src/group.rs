@@ -96,8 +96,9 @@ impl<'t> Group<'t> {
         self.notes.len()
     }
 
-    pub(crate) fn compacted(&self) -> u64 {
-        self.head.compacted
+    /// The first revision that can be looked at.
+    pub(crate) fn floor(&self) -> u64 {
+        self.head.floor()
     }
 
     /// Writes a key; the lease must be there.
@@ -201,7 +202,7 @@ impl<'t> Group<'t> {
     pub(crate) fn compact(&mut self, revision: u64) {
         self.notes.push(note::COMPACT);
         self.notes.extend_from_slice(&revision.to_le_bytes());
-        self.head.compacted = revision;
+        self.head.compacted = Some(revision);
     }
 
     /// Removes up to `most` changes that compaction has ended, and tells how many. It is not noted: done again or not at all, it
@@ -214,7 +215,7 @@ impl<'t> Group<'t> {
             else {
                 break;
             };
-            if place.0 >= self.head.compacted {
+            if place.0 >= self.head.floor() {
                 break;
             }
             if let Some((_, change)) = self.changes.pop_first()? {
@@ -256,14 +257,13 @@ impl<'t> Group<'t> {
     /// Notes in the database what the group has made of the store, and that record `sequence` is in it.
     pub(crate) fn finish(mut self, sequence: u64) -> Result<Done, StorageError> {
         self.end_revision();
-        let numbers = [
-            (meta::REVISION, self.head.revision),
-            (meta::COMPACTED, self.head.compacted),
-            (meta::SIZE, self.size),
-            (meta::SEQUENCE, sequence),
-        ];
+        let numbers =
+            [(meta::REVISION, self.head.revision), (meta::SIZE, self.size), (meta::SEQUENCE, sequence)];
         for (name, number) in numbers {
             self.meta.insert(name, number)?;
+        }
+        if let Some(compacted) = self.head.compacted {
+            self.meta.insert(meta::COMPACTED, compacted)?;
         }
         Ok(Done {
             revisions: self.revisions,

@@ -9,6 +9,7 @@
 
 mod access;
 mod apply;
+mod backup;
 mod check;
 mod disk;
 mod error;
@@ -27,11 +28,12 @@ mod watch;
 mod writer;
 
 pub use access::{Access, Password, Tls, User};
+pub use backup::{Backup, restore};
 pub use disk::Files;
 pub use error::{Error, Refusal};
 pub use serve::{Server, serve};
 pub use settings::{History, Limits, Settings};
-pub use store::{Backup, Store};
+pub use store::Store;
 pub use watch::Watch;
 
 /// What the store says of its version: the release of etcd whose API it speaks, and its own.

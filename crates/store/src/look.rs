@@ -71,16 +71,26 @@ impl Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Head {
     pub(crate) revision: u64,
-    /// History before this revision is gone; 0 if none is.
-    pub(crate) compacted: u64,
+    /// History before this revision is gone; `None` before the first compaction.
+    pub(crate) compacted: Option<u64>,
 }
 
 impl Head {
     pub(crate) fn of(meta: &impl ReadableTable<&'static str, u64>) -> Result<Head, StorageError> {
         Ok(Head {
             revision: format::number(meta, meta::REVISION)?,
-            compacted: format::number(meta, meta::COMPACTED)?,
+            compacted: meta.get(meta::COMPACTED)?.map(|number| number.value()),
         })
+    }
+
+    /// The first revision that can be looked at.
+    pub(crate) fn floor(self) -> u64 {
+        self.compacted.unwrap_or(0)
+    }
+
+    /// The first revision that can be looked at as etcd tells it: -1 before the first compaction.
+    pub(crate) fn mark(self) -> i64 {
+        self.compacted.map_or(-1, u64::cast_signed)
     }
 
     /// The revision that a request means, if it can be looked at: 0 and below mean the latest.
@@ -88,7 +98,7 @@ impl Head {
         match u64::try_from(revision) {
             Err(_) | Ok(0) => Ok(self.revision),
             Ok(revision) if revision > self.revision => Err(Refusal::FutureRevision),
-            Ok(revision) if revision < self.compacted => Err(Refusal::Compacted),
+            Ok(revision) if revision < self.floor() => Err(Refusal::Compacted),
             Ok(revision) => Ok(revision),
         }
     }

@@ -122,7 +122,7 @@ impl Store {
             settings: settings.clone(),
             space: Space::new(directory.clone(), size),
             past: writer::Past::default(),
-            unswept: head.compacted > 0,
+            unswept: head.compacted.is_some(),
         };
         writer.checkpoint().map_err(|why| why.at(&database_path))?;
 
@@ -454,9 +454,7 @@ impl Store {
     ///
     /// [`Refusal::Compacted`] and [`Refusal::FutureRevision`]; [`Refusal::Stopped`] if the disk fails.
     pub fn hash_kv(&self, request: &pb::HashKvRequest) -> Result<pb::HashKvResponse, Refusal> {
-        let (hash, revision, compacted) = self.checksum(request.revision)?;
-        // etcd's mark stands at -1 before the first compaction.
-        let compact_revision = if compacted == 0 { -1 } else { compacted.cast_signed() };
+        let (hash, revision, compact_revision) = self.checksum(request.revision)?;
         Ok(pb::HashKvResponse {
             header: Some(self.header_at(revision)),
             hash,
@@ -465,7 +463,7 @@ impl Store {
         })
     }
 
-    fn checksum(&self, revision: i64) -> Result<(u32, u64, u64), Refusal> {
+    fn checksum(&self, revision: i64) -> Result<(u32, u64, i64), Refusal> {
         self.look(|look| {
             let at = look.head.resolve(revision)?;
             let mut sum = crc32c::crc32c(&at.to_le_bytes());
@@ -477,10 +475,10 @@ impl Store {
                 sum = crc32c::crc32c_append(sum, seen.value);
                 true
             })?;
-            for entry in look.changes.range((look.head.compacted, 0)..(at + 1, 0))? {
+            for entry in look.changes.range((look.head.floor(), 0)..(at + 1, 0))? {
                 sum = crc32c::crc32c_append(sum, entry?.1.value());
             }
-            Ok((sum, look.head.revision, look.head.compacted))
+            Ok((sum, look.head.revision, look.head.mark()))
         })
     }
 
@@ -539,10 +537,14 @@ impl Store {
     /// What has changed from revision `next` on, about `most` bytes of it.
     pub(crate) fn history(&self, next: u64, most: usize) -> Result<Past, Refusal> {
         self.look(|look| {
-            if next < look.head.compacted {
-                return Ok(Past::Compacted(look.head.compacted));
+            let floor = look.head.floor();
+            if next < floor {
+                return Ok(Past::Compacted(floor));
             }
-            let (changes, next) = look.history(next, look.head.revision, most)?;
+            let (mut changes, next) = look.history(next, look.head.revision, most)?;
+            // What was before the first revision that can be looked at is history, and told to nobody.
+            let first = changes.iter_mut().take_while(|(revision, _)| *revision <= floor);
+            first.for_each(|(_, change)| change.before = None);
             Ok(Past::Changes { changes, next })
         })
     }

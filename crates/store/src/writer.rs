@@ -256,12 +256,12 @@ impl Past {
         let head = group.revision();
         let by_number = settings.history.revisions.and_then(|most| {
             // In steps, so that not every group has a compaction in its record.
-            let is_much = head.saturating_sub(group.compacted()) > most + most / 10 + 1;
+            let is_much = head.saturating_sub(group.floor()) > most + most / 10 + 1;
             is_much.then(|| head - most)
         });
         let by_age = settings.history.age.and_then(|age| self.before(age, head, now));
         if let Some(revision) = by_number.max(by_age)
-            && revision > group.compacted()
+            && revision > group.floor()
         {
             tracing::debug!(revision, "history before this revision is compacted");
             group.compact(revision);
