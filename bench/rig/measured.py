@@ -45,5 +45,5 @@ def ratios_by_round(values, base):
     ratios = [a / b for a, b in zip(values, base)]
     if len(ratios) < 2:
         return ratios * 2
-    low, _, high = statistics.quantiles(ratios, n=4)
+    low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return low, high

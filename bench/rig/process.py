@@ -27,12 +27,6 @@ class Process:
             line = next(line for line in rollup if line.startswith(f"{field}:"))
         return int(line.split()[1]) / 1024
 
-    def written(self):
-        """Bytes that it has sent to the disk so far."""
-        with open(f"/proc/{self.child.pid}/io") as io:
-            line = next(line for line in io if line.startswith("write_bytes"))
-        return int(line.split()[1])
-
     def last_words(self):
         with open(self.log, errors="replace") as log:
             return log.read()[-600:].strip() or "nothing in its log"
