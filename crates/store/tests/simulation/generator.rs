@@ -129,7 +129,7 @@ impl Generator {
         pb::PutRequest {
             key: self.key(),
             value: if ignore_value && !self.once_in(20) { Vec::new() } else { self.value() },
-            lease: if self.once_in(4) && !(ignore_lease && !self.once_in(10)) { self.lease() } else { 0 },
+            lease: if self.once_in(4) && (!ignore_lease || self.once_in(10)) { self.lease() } else { 0 },
             prev_kv: self.once_in(3),
             ignore_value,
             ignore_lease,
@@ -148,7 +148,10 @@ impl Generator {
     }
 
     fn compaction(&mut self, model: &Model) -> pb::CompactionRequest {
-        pb::CompactionRequest { revision: self.revision(model), physical: self.once_in(2) }
+        pb::CompactionRequest {
+            revision: self.revision(model) - i64::from(self.once_in(8)),
+            physical: self.once_in(2),
+        }
     }
 
     fn grant(&mut self) -> pb::LeaseGrantRequest {

@@ -12,4 +12,6 @@ mod generator;
 mod linearizable;
 mod lockstep;
 mod model;
+mod oracle;
+mod refused;
 mod wgl;

@@ -23,14 +23,35 @@ pub enum Effect {
     Swap { old: Option<u64>, new: u64, did: Option<bool> },
 }
 
-/// One call, with the moments at which it was invoked and had returned: never, if nobody knows how it ended.
-///
-/// A call that did not return may have happened at any time after it was invoked, or not at all.
+/// One call, with the moments at which it was invoked and ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
     pub invoked: u64,
-    pub returned: Option<u64>,
+    pub end: End,
     pub effect: Effect,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It had returned at this moment.
+    Returned(u64),
+    /// Nobody knows: it happened before this moment, or not at all.
+    Lost { by: u64 },
+}
+
+impl Call {
+    pub fn returned(&self) -> Option<u64> {
+        match self.end {
+            End::Returned(moment) => Some(moment),
+            End::Lost { .. } => None,
+        }
+    }
+
+    /// True if it cannot happen at `now` any more.
+    fn is_over(&self, now: u64) -> bool {
+        matches!(self.end, End::Lost { by } if by < now)
+    }
 }
 
 impl Effect {
@@ -57,8 +78,8 @@ impl Effect {
 pub fn check(calls: &[Call]) -> Result<(), Vec<Call>> {
     const MOST: usize = 3_000_000;
     let mut calls = calls.to_vec();
-    calls.sort_by_key(|call| (call.returned.is_none(), call.invoked));
-    let known = calls.partition_point(|call| call.returned.is_some());
+    calls.sort_by_key(|call| (call.returned().is_none(), call.invoked));
+    let known = calls.partition_point(|call| call.returned().is_some());
     let mut tried = HashSet::new();
     let mut best = Done::default();
     let mut stack = vec![(Done::default(), None)];
@@ -73,7 +94,7 @@ pub fn check(calls: &[Call]) -> Result<(), Vec<Call>> {
         // Pushed in reverse, so that what was invoked first is tried first, and unknown outcomes last.
         for next in done.next(&calls, known).into_iter().rev() {
             let Some(value) = calls[next].effect.on(value) else { continue };
-            let done = done.with(next);
+            let done = done.with(next, &calls);
             if tried.insert((done.clone(), value)) {
                 assert!(
                     tried.len() < MOST,
@@ -93,15 +114,21 @@ pub fn check(calls: &[Call]) -> Result<(), Vec<Call>> {
 struct Done {
     first: usize,
     others: BTreeSet<usize>,
+    /// The moment that must have come: the last invocation of one that is done.
+    now: u64,
 }
 
 impl Done {
-    fn with(&self, call: usize) -> Done {
+    fn with(&self, call: usize, calls: &[Call]) -> Done {
         let mut done = self.clone();
+        done.now = done.now.max(calls[call].invoked);
         done.others.insert(call);
         while done.others.remove(&done.first) {
             done.first += 1;
         }
+        // Whether one happened that cannot happen any more makes no difference but to the value.
+        let now = done.now;
+        done.others.retain(|other| !calls[*other].is_over(now));
         done
     }
 
@@ -115,11 +142,12 @@ impl Done {
             if calls[call].invoked > first_return {
                 break;
             }
-            first_return = first_return.min(calls[call].returned.unwrap_or(u64::MAX));
+            first_return = first_return.min(calls[call].returned().unwrap_or(u64::MAX));
             next.push(call);
         }
         let unknown = (known..calls.len()).filter(|call| !self.others.contains(call));
-        next.extend(unknown.filter(|call| calls[*call].invoked < first_return));
+        let can_happen = |call: &Call| call.invoked < first_return && !call.is_over(self.now);
+        next.extend(unknown.filter(|call| can_happen(&calls[*call])));
         next
     }
 }
@@ -130,11 +158,11 @@ mod tests {
     use super::*;
 
     fn call(invoked: u64, returned: u64, effect: Effect) -> Call {
-        Call { invoked, returned: Some(returned), effect }
+        Call { invoked, end: End::Returned(returned), effect }
     }
 
     fn unknown(invoked: u64, effect: Effect) -> Call {
-        Call { invoked, returned: None, effect }
+        Call { invoked, end: End::Lost { by: u64::MAX }, effect }
     }
 
     fn is_linearizable(calls: &[Call]) -> bool {
@@ -213,6 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_was_lost_by_a_moment_does_not_happen_after_it() {
+        let lost = |by| Call { invoked: 2, end: End::Lost { by }, effect: Write(2) };
+        let late =
+            |by| [call(0, 1, Write(1)), lost(by), call(5, 6, Read(Some(1))), call(7, 8, Read(Some(2)))];
+        assert!(is_linearizable(&late(9)));
+        assert!(!is_linearizable(&late(4)), "the first read was invoked after that");
+        assert!(is_linearizable(&[call(0, 1, Write(1)), lost(4), call(5, 6, Read(Some(2)))]));
+        assert!(is_linearizable(&[call(0, 1, Write(1)), lost(4), call(5, 6, Read(Some(1)))]));
+    }
+
+    #[test]
     fn an_unknown_swap_or_delete_fits_what_is_seen_after_it() {
         let swap = unknown(2, Swap { old: Some(1), new: 2, did: None });
         for found in [1, 2] {
@@ -258,7 +297,7 @@ mod tests {
             let moment = 1000 * number;
             Call {
                 invoked: moment - rng.u64(..4000).min(moment),
-                returned: Some(moment + 1 + rng.u64(..4000)),
+                end: End::Returned(moment + 1 + rng.u64(..4000)),
                 effect,
             }
         });
