@@ -4,6 +4,8 @@
 //! gone without a word is noticed by pings. When told to stop, streams end with an error that makes clients come back,
 //! requests under way are answered, and after [`GRACE`] nobody is waited for.
 
+mod authority;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -27,6 +29,8 @@ use tokio_rustls::server::TlsStream;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tower::Service;
+
+use authority::Mended;
 
 use crate::Store;
 use crate::access::{Access, Gate, Peer, acceptor, common_name};
@@ -231,7 +235,7 @@ impl Endpoint {
             async move { answer.await.map(grpc::in_the_words_of_grpc) }
         });
         let protocol = protocol();
-        let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(protocol.serve_connection(TokioIo::new(Mended::new(stream)), service));
         tokio::select! {
             // How it ended is the peer's affair: a client that goes away is no error.
             _ = connection.as_mut() => return,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tonic::Status;
 
 use crate::error::Refusal;
 use crate::format::Change;
@@ -98,9 +99,11 @@ impl Watch {
         }
     }
 
-    /// Refuses a create request as etcd does: created and cancelled at once, with the reason.
+    /// Refuses a create request as etcd does: created and cancelled at once, with the error as Go's gRPC prints it.
     pub fn refuse(&mut self, why: &Refusal) {
-        self.respond_refused(why.words().to_owned());
+        let status = Status::from(why.clone());
+        let reason = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
+        self.respond_refused(reason);
     }
 
     fn respond_refused(&mut self, cancel_reason: String) {

@@ -37,10 +37,10 @@ pub fn run(server: &Server, arguments: &[&str]) -> Run {
     run_with_input(server, arguments, "")
 }
 
-/// Runs it to its end, with the server's address as a URL.
+/// Runs it to its end, with the server's address as it is given.
 #[track_caller]
-pub fn run_by_url(server: &Server, arguments: &[&str]) -> Run {
-    finish(server, command(&server.url(), arguments), "")
+pub fn run_at(server: &Server, endpoint: &str, arguments: &[&str]) -> Run {
+    finish(server, command(endpoint, arguments), "")
 }
 
 /// Runs it to its end, with `input` to read.
