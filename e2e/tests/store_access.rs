@@ -68,7 +68,7 @@ impl Store {
     }
 
     fn etcdctl(&self, arguments: &[&str]) -> Output {
-        // Without a scheme: from a URL, some of etcdctl 3.4's commands make an `:authority` that is none.
+        // Without a scheme: the certificates among the arguments say whether it is TLS.
         let endpoint = format!("--endpoints=127.0.0.1:{}", self.port);
         let mut etcdctl = Command::new(find("etcdctl").unwrap());
         finish(etcdctl.env("ETCDCTL_API", "3").args([&endpoint, "--dial-timeout=5s"]).args(arguments))

@@ -1,9 +1,9 @@
 //! Makes requests acceptable whose `:authority` is none: what etcd's own clients send to etcd, which looks at no authority.
 //!
-//! `etcdctl --endpoints http://HOST:PORT endpoint status` sends the URL as it was typed (3.4), clients of 3.5.0
-//! `#initially=[http://HOST:PORT]`. h2 resets the stream of such a request (`malformed authority` in its `server.rs`),
-//! and has no setting for it. Here that one value is replaced by [`REPLACEMENT`] on its way in, which changes nothing for
-//! anybody, since nothing in the store looks at it either.
+//! `etcdctl --endpoints http://HOST:PORT endpoint status` sends the URL as it was typed (3.4; over TLS the server's name),
+//! clients of 3.5.0 send `#initially=[http://HOST:PORT]`. h2 resets the stream of such a request (`malformed authority` in its
+//! `server.rs`), and has no setting for it. Here that one value is replaced by [`REPLACEMENT`] on its way in, which
+//! changes nothing for anybody, since nothing in the store looks at it either.
 //!
 //! A connection whose first request needs no replacement is read as it is from then on: a client sends the same
 //! authority with all requests of a connection. What cannot be made sense of is passed on as it is, for h2 to refuse.
