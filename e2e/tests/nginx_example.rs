@@ -1,13 +1,13 @@
-//! `examples/nginx` as it is, on real etcd and nginx: services come, stop and die, etcd and the agent are
-//! killed and start again, and nginx serves all the time.
+//! `examples/nginx` as it is, on real etcd, on waypost's own store, and on real nginx: services come, stop and die, registry and
+//! agent are killed and start again, and nginx serves all the time.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
 
 use std::fs;
 use std::path::Path;
 
-use waypost_e2e::{DEADLINE, Load, Tree, Waypost, require};
-use waypost_servers::{Etcd, Http, Nginx, Ports, get, wait_until};
+use waypost_e2e::{DEADLINE, Load, Tree, Waypost, require, run_to_end};
+use waypost_servers::{Etcd, Http, Nginx, Ports, Scratch, Storage, get, wait_until};
 
 /// The example's files in `tree`, with its fixed places made free ones: the data directory, the pid file
 /// and the port.
@@ -55,6 +55,69 @@ fn command_that_serves(tree: &Tree, port: u16) -> Vec<String> {
         .to_vec()
 }
 
+/// Where the services register.
+trait Registry {
+    fn endpoint(&self) -> String;
+    fn has(&self, key: &str) -> bool;
+    fn kill(&mut self);
+    /// Starts it on what it had.
+    fn start_again(&mut self);
+}
+
+impl Registry for Etcd {
+    fn endpoint(&self) -> String {
+        Etcd::endpoint(self)
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    fn kill(&mut self) {
+        Etcd::kill(self);
+    }
+
+    fn start_again(&mut self) {
+        Etcd::start_again(self);
+    }
+}
+
+/// `waypost store`; its data goes after it.
+struct Store {
+    waypost: Waypost,
+    listen: String,
+    _data: Scratch,
+}
+
+impl Store {
+    fn start() -> Store {
+        let data = Scratch::new("nginx-example-store", Storage::Disk);
+        let listen = format!("127.0.0.1:{}", Ports::free());
+        let directory = data.path().display().to_string();
+        let waypost = Waypost::with(["store", "--data-dir", &directory, "--listen", &listen]);
+        waypost.wait_logged(&["serving the store"]);
+        Store { waypost, listen, _data: data }
+    }
+}
+
+impl Registry for Store {
+    fn endpoint(&self) -> String {
+        self.listen.clone()
+    }
+
+    fn has(&self, key: &str) -> bool {
+        run_to_end(["kv", "get", key, "--node", &self.listen]).code == Some(0)
+    }
+
+    fn kill(&mut self) {
+        self.waypost.kill();
+    }
+
+    fn start_again(&mut self) {
+        self.waypost.start_again();
+    }
+}
+
 fn announce(name: &str, port: u16, node: &str, command: &[String]) -> Waypost {
     let port = port.to_string();
     let mut arguments = vec!["announce", name, "--prefix", "/test", "--port", &port, "--check", "http:/"];
@@ -69,8 +132,18 @@ fn announce(name: &str, port: u16, node: &str, command: &[String]) -> Waypost {
 #[test]
 fn services_come_and_go_and_everything_else_dies_and_nginx_serves_all_the_time() {
     require!("etcd", "nginx");
-    let (etcd, tree) = (Etcd::start(), Tree::new());
-    let node = etcd.endpoint();
+    everything_happens(Etcd::start());
+}
+
+#[test]
+fn so_does_it_on_the_store() {
+    require!("nginx");
+    everything_happens(Store::start());
+}
+
+fn everything_happens(mut registry: impl Registry) {
+    let tree = Tree::new();
+    let node = registry.endpoint();
     let port = Ports::free();
     install(&tree, port);
     let url = format!("http://127.0.0.1:{port}/");
@@ -91,17 +164,17 @@ fn services_come_and_go_and_everything_else_dies_and_nginx_serves_all_the_time()
     let load = Load::on(&url);
     load.wait_for_exactly(&[&one, &two_at]);
 
-    // etcd dies: what is known serves. It is back with its data: nothing changes.
-    etcd.kill();
+    // The registry dies: what is known serves. It is back with its data: nothing changes.
+    registry.kill();
     agent.wait_logged(&["the registry cannot be read"]);
     load.wait_for_exactly(&[&one, &two_at]);
-    etcd.start_again();
+    registry.start_again();
 
     // The agent dies, a service appears meanwhile, and the agent finds it.
     agent.kill();
     let three = Http::start("three");
     let _announcer_of_three = announce("three", three.port(), &node, &[]);
-    wait_until("the third key", DEADLINE, || etcd.get("/test/three").is_some());
+    wait_until("the third key", DEADLINE, || registry.has("/test/three"));
     load.wait_for_exactly(&[&one, &two_at]);
     agent.start_again();
     load.wait_for_exactly(&[&one, &two_at, &three.endpoint()]);
@@ -118,7 +191,7 @@ fn services_come_and_go_and_everything_else_dies_and_nginx_serves_all_the_time()
     // One is killed, with its announcer: until its lease ends, its requests go to the others.
     announcer_of_two.kill();
     two.stop();
-    wait_until("the end of the lease", DEADLINE, || etcd.get("/test/two").is_none());
+    wait_until("the end of the lease", DEADLINE, || !registry.has("/test/two"));
     load.wait_for_exactly(&[&three.endpoint()]);
 
     wait_until("exactly the live services in the file", DEADLINE, || {

@@ -35,7 +35,7 @@ const PYTHON: Needed = tool("python3", "python3");
 const PIP: Needed = tool("pip3", "python3-pip");
 
 /// What the demo starts.
-pub(crate) const DEMO: &[Needed] = &[ETCD, NGINX];
+pub(crate) const DEMO: &[Needed] = &[NGINX];
 
 /// What the tests start.
 pub(crate) const TEST: &[Needed] = &[ETCD, ETCDCTL, NGINX, SETPRIV, STRACE, IP, PYTHON, PIP];

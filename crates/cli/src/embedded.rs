@@ -21,6 +21,7 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 /// SIGINT.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
     /// Where the data is [default: /var/lib/waypost/store for root, else $XDG_STATE_HOME/waypost/store]
     #[arg(long, value_name = "DIR", env = "WAYPOST_STORE_DATA_DIR")]
@@ -53,6 +54,25 @@ pub(crate) struct Arguments {
     /// The file with the [store] table and its users
     #[arg(long, value_name = "FILE", env = "WAYPOST_STORE_CONFIG")]
     config: Option<PathBuf>,
+    #[command(subcommand)]
+    chore: Option<Chore>,
+}
+
+/// What is done to a store that is not served.
+#[derive(Debug, clap::Subcommand)]
+enum Chore {
+    /// Make a store of a backup: a file that `etcdctl snapshot save` has written from one
+    ///
+    /// There must be none in the directory. The new store has the keys, their revisions and leases, and an identity of
+    /// its own, so that agents notice that it may lack the last changes, and do not believe its losses at once.
+    Restore {
+        /// The backup
+        backup: PathBuf,
+        /// Where the data is to be [default: /var/lib/waypost/store for root, else
+        /// $XDG_STATE_HOME/waypost/store]
+        #[arg(long, value_name = "DIR", env = "WAYPOST_STORE_DATA_DIR")]
+        data_dir: Option<PathBuf>,
+    },
 }
 
 impl Arguments {
@@ -80,6 +100,14 @@ impl Arguments {
 }
 
 pub(crate) async fn store(arguments: Arguments) -> Result<ExitCode, Failed> {
+    if let Some(Chore::Restore { backup, data_dir }) = &arguments.chore {
+        let data_dir = data_dir.clone().or_else(|| arguments.data_dir.clone());
+        let settings = Settings::new(data_dir.map_or_else(default_data_dir, Ok)?);
+        waypost_store::restore(backup, &settings)?;
+        let (backup, data_dir) = (backup.display(), settings.dir.display());
+        println!("{backup} is restored; serve it with: waypost store --data-dir {data_dir}");
+        return Ok(ExitCode::SUCCESS);
+    }
     let stop = stopped()?;
     let serving = arguments.plan()?.serve().await?;
     let failure = serving.until(stop).await;
@@ -88,6 +116,10 @@ pub(crate) async fn store(arguments: Arguments) -> Result<ExitCode, Failed> {
         Some(why) => Err(why.into()),
         None => closed.map(|()| ExitCode::SUCCESS),
     }
+}
+
+fn default_data_dir() -> Result<PathBuf, Failed> {
+    Ok(default_state_dir("--data-dir")?.join("store"))
 }
 
 /// A store that is to be served.
@@ -101,11 +133,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Fills in what was not said.
     pub(crate) fn of(table: StoreTable) -> Result<Plan, Failed> {
-        let directory = match table.data_dir {
-            Some(directory) => directory,
-            None => default_state_dir("--data-dir")?.join("store"),
-        };
-        let mut settings = Settings::new(directory);
+        let mut settings = Settings::new(table.data_dir.map_or_else(default_data_dir, Ok)?);
         settings.limits = table.limits;
         settings.history.revisions = table.history_revisions.map_or(settings.history.revisions, Bound::get);
         settings.history.age = table.history_age.map_or(settings.history.age, Bound::get);

@@ -53,7 +53,7 @@ fn put_unchecked(
     Ok(pb::PutResponse { header: header(group.revision()), prev_kv })
 }
 
-fn require_lease(group: &Group<'_>, lease: i64) -> Result<(), Failure> {
+fn require_lease(group: &mut Group<'_>, lease: i64) -> Result<(), Failure> {
     if lease != 0 && !group.has_lease(lease)? {
         return Err(Refusal::LeaseNotFound.into());
     }
@@ -251,7 +251,7 @@ impl<'c> Comparison<'c> {
 }
 
 /// Refuses what a put of the chosen branches would be refused for, before any of them is done.
-fn check_puts(group: &Group<'_>, path: &Path, request: &pb::TxnRequest) -> Result<(), Failure> {
+fn check_puts(group: &mut Group<'_>, path: &Path, request: &pb::TxnRequest) -> Result<(), Failure> {
     each_operation(path, request, &mut |op| {
         let pb::RequestUnion::RequestPut(put) = op else { return Ok(()) };
         if (put.ignore_value || put.ignore_lease) && group.look().get(&put.key)?.is_none() {

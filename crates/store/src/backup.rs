@@ -27,8 +27,13 @@ pub struct Backup {
 const DIGEST: u64 = 32;
 
 impl Backup {
-    /// Writes all tables into a database of their own: the copy has no free pages, and needs no journal.
-    pub(crate) fn of(transaction: &ReadTransaction, directory: Option<&Path>) -> Result<Backup, Trouble> {
+    /// Writes all tables of a store of `size` bytes into a database of their own: the copy has no free pages, and needs no
+    /// journal.
+    pub(crate) fn of(
+        transaction: &ReadTransaction,
+        size: u64,
+        directory: Option<&Path>,
+    ) -> Result<Backup, Trouble> {
         let mut file = directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in)?;
         {
             let database = Builder::new().create_with_backend(FileBackend::new(file.try_clone()?)?)?;
@@ -38,6 +43,8 @@ impl Backup {
             copy_table(transaction, &target, LEASES)?;
             copy_table(transaction, &target, LEASED)?;
             copy_table(transaction, &target, META)?;
+            // It is told only at checkpoints.
+            target.open_table(META)?.insert(meta::SIZE, size)?;
             target.commit()?;
         }
         file.rewind()?;

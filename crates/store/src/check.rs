@@ -69,7 +69,10 @@ impl Writes {
     fn of(operations: &[pb::RequestOp]) -> Result<Writes, Refusal> {
         let mut writes = Writes::default();
         for op in operations {
-            if let Some(pb::RequestUnion::RequestDeleteRange(delete)) = &op.request {
+            if let Some(pb::RequestUnion::RequestDeleteRange(delete)) = &op.request
+                // etcd's check takes this end as the key "\0" and finds that nothing is before it.
+                && delete.range_end != [0]
+            {
                 writes.deletes.push(Span::new(&delete.key, &delete.range_end));
             }
         }

@@ -10,11 +10,12 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError};
 
 use crate::error::Error;
 use crate::format::{self, CHANGES, FORMAT, KEYS, LEASED, LEASES, META, meta};
 use crate::journal::{Broken, Journal};
+use crate::overlay::Overlay;
 
 /// The two files of a store, wherever they are.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ pub(crate) struct Directory {
     path: PathBuf,
     _lock: File,
 }
+
+/// How much of a database is in memory while it is only looked at.
+const EXAMINED: usize = 8 << 20;
 
 /// The names in a data directory.
 pub(crate) const DATABASE: &str = "store.redb";
@@ -92,6 +96,23 @@ impl Directory {
             (false, _) => self.make(journal_length)?,
         }
         Ok(Files { database: backend(&self.database())?, journal: backend(&self.journal())? })
+    }
+
+    /// Looks whether the files can be used, without writing to them.
+    pub(crate) fn examine(&self) -> Result<(), Error> {
+        let (database, journal) = (self.database(), self.journal());
+        let overlay = |file| Ok(Box::new(Overlay::over(file)?));
+        let overlay = overlay(backend(&database)?).map_err(|why| io_error("read", &database, why))?;
+        let look = || {
+            let database = open(overlay, EXAMINED)?;
+            let transaction = database.begin_read().map_err(|why| damaged(&why))?;
+            let numbers = transaction.open_table(META)?;
+            let number = |name| format::number(&numbers, name);
+            Ok((number(meta::CLUSTER)?, number(meta::SEQUENCE)?))
+        };
+        let (cluster, checkpoint) = look().map_err(|why: Trouble| why.at(&database))?;
+        let checked = Journal::open(backend(&journal)?, cluster, checkpoint, |_, _| {});
+        checked.map(drop).map_err(|why| Trouble::from(why).at(&journal))
     }
 
     fn journal_was_used(&self) -> Result<bool, Error> {
@@ -179,7 +200,6 @@ pub(crate) fn open(file: Box<dyn StorageBackend>, cache: usize) -> Result<Databa
 }
 
 fn check_format(database: &Database) -> Result<(), Trouble> {
-    use redb::ReadableDatabase;
     let transaction = database.begin_read().map_err(|why| damaged(&why))?;
     let found = match transaction.open_table(META) {
         Ok(numbers) => format::number(&numbers, meta::FORMAT)?,

@@ -8,9 +8,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{ReadableTable, StorageError, Table, TableError, WriteTransaction};
+use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
 
-use crate::format::{self, CHANGES, Change, KEYS, LEASED, LEASES, META, Reader, Record, append_bytes, meta};
+use crate::format::{CHANGES, Change, KEYS, LEASED, LEASES, META, Reader, Record, append_bytes, meta};
 use crate::look::{Head, Look};
 
 /// What is noted in a record. The numbers are a part of the format.
@@ -33,15 +33,29 @@ pub(crate) struct Revision {
     pub(crate) changes: Arc<[Change]>,
 }
 
-/// The open tables of one redb write transaction.
+type Keys<'t> = Table<'t, &'static [u8], &'static [u8]>;
+type Changes<'t> = Table<'t, (u64, u32), &'static [u8]>;
+type Leased<'t> = Table<'t, (i64, &'static [u8]), ()>;
+
+/// What the writer knows of the store between groups.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct State {
+    pub(crate) head: Head,
+    /// Bytes of keys, values and history.
+    pub(crate) size: u64,
+}
+
+/// One redb write transaction, with the tables that it needs: opening and committing one more costs a sixth of a put.
 pub(crate) struct Group<'t> {
-    keys: Table<'t, &'static [u8], &'static [u8]>,
-    changes: Table<'t, (u64, u32), &'static [u8]>,
-    leases: Table<'t, i64, u64>,
-    leased: Table<'t, (i64, &'static [u8]), ()>,
-    meta: Table<'t, &'static str, u64>,
+    transaction: &'t WriteTransaction,
+    keys: Keys<'t>,
+    changes: Changes<'t>,
+    leases: Option<Table<'t, i64, u64>>,
+    leased: Option<Leased<'t>>,
     head: Head,
     size: u64,
+    /// The head that the group began with.
+    before: Head,
     /// The revision that is being made.
     open: Vec<Change>,
     revisions: Vec<Revision>,
@@ -57,20 +71,20 @@ pub(crate) struct Done {
     pub(crate) record: Vec<u8>,
     /// Leases that were granted, with their time to live, and that have ended, in order.
     pub(crate) leases: Vec<(i64, Option<u64>)>,
-    pub(crate) size: u64,
+    pub(crate) state: State,
 }
 
 impl<'t> Group<'t> {
-    pub(crate) fn begin(transaction: &'t WriteTransaction) -> Result<Group<'t>, TableError> {
-        let meta = transaction.open_table(META)?;
+    pub(crate) fn begin(transaction: &'t WriteTransaction, state: State) -> Result<Group<'t>, TableError> {
         Ok(Group {
+            transaction,
             keys: transaction.open_table(KEYS)?,
             changes: transaction.open_table(CHANGES)?,
-            leases: transaction.open_table(LEASES)?,
-            leased: transaction.open_table(LEASED)?,
-            head: Head::of(&meta)?,
-            size: format::number(&meta, meta::SIZE)?,
-            meta,
+            leases: None,
+            leased: None,
+            head: state.head,
+            size: state.size,
+            before: state.head,
             open: Vec::new(),
             revisions: Vec::new(),
             changed_leases: Vec::new(),
@@ -79,9 +93,7 @@ impl<'t> Group<'t> {
     }
 
     /// What the group can see: everything before it, and what it did itself.
-    pub(crate) fn look(
-        &self,
-    ) -> Look<'_, Table<'t, &'static [u8], &'static [u8]>, Table<'t, (u64, u32), &'static [u8]>> {
+    pub(crate) fn look(&self) -> Look<'_, Keys<'t>, Changes<'t>> {
         let head = Head { revision: self.revision(), ..self.head };
         Look { keys: &self.keys, changes: &self.changes, head }
     }
@@ -118,7 +130,7 @@ impl<'t> Group<'t> {
         if old_lease != lease {
             self.detach(old_lease, &key)?;
             if lease != 0 {
-                self.leased.insert((lease, &*key), ())?;
+                opened(&mut self.leased, self.transaction, LEASED)?.insert((lease, &*key), ())?;
             }
         }
         self.size += (key.len() + now.value.len()) as u64;
@@ -139,7 +151,7 @@ impl<'t> Group<'t> {
 
     fn detach(&mut self, lease: i64, key: &[u8]) -> Result<(), StorageError> {
         if lease != 0 {
-            self.leased.remove((lease, key))?;
+            opened(&mut self.leased, self.transaction, LEASED)?.remove((lease, key))?;
         }
         Ok(())
     }
@@ -167,22 +179,22 @@ impl<'t> Group<'t> {
         self.revisions.push(Revision { number: self.head.revision, changes });
     }
 
-    pub(crate) fn has_lease(&self, id: i64) -> Result<bool, StorageError> {
-        Ok(self.leases.get(id)?.is_some())
+    pub(crate) fn has_lease(&mut self, id: i64) -> Result<bool, StorageError> {
+        Ok(opened(&mut self.leases, self.transaction, LEASES)?.get(id)?.is_some())
     }
 
     pub(crate) fn grant(&mut self, id: i64, ttl: u64) -> Result<(), StorageError> {
         self.notes.push(note::GRANT);
         self.notes.extend_from_slice(&id.to_le_bytes());
         self.notes.extend_from_slice(&ttl.to_le_bytes());
-        self.leases.insert(id, ttl)?;
+        opened(&mut self.leases, self.transaction, LEASES)?.insert(id, ttl)?;
         self.changed_leases.push((id, Some(ttl)));
         Ok(())
     }
 
     /// Ends a lease: its keys go in one revision, in order.
     pub(crate) fn revoke(&mut self, id: i64) -> Result<(), StorageError> {
-        for key in keys_of(&self.leased, id)? {
+        for key in keys_of(opened(&mut self.leased, self.transaction, LEASED)?, id)? {
             self.delete(key)?;
         }
         self.forget(id)?;
@@ -193,7 +205,7 @@ impl<'t> Group<'t> {
     fn forget(&mut self, id: i64) -> Result<(), StorageError> {
         self.notes.push(note::FORGET);
         self.notes.extend_from_slice(&id.to_le_bytes());
-        self.leases.remove(id)?;
+        opened(&mut self.leases, self.transaction, LEASES)?.remove(id)?;
         self.changed_leases.push((id, None));
         Ok(())
     }
@@ -254,24 +266,49 @@ impl<'t> Group<'t> {
         Ok(())
     }
 
-    /// Notes in the database what the group has made of the store, and that record `sequence` is in it.
-    pub(crate) fn finish(mut self, sequence: u64) -> Result<Done, StorageError> {
+    /// Closes the tables. With a `sequence`, for a commit that is durable, the database is told all that a start needs to
+    /// know, and that this record of the journal is in it.
+    ///
+    /// Readers need less: the latest revision is that of the last change ([`Head::of`]).
+    pub(crate) fn finish(mut self, sequence: Option<u64>) -> Result<Done, StorageError> {
         self.end_revision();
-        let numbers =
-            [(meta::REVISION, self.head.revision), (meta::SIZE, self.size), (meta::SEQUENCE, sequence)];
-        for (name, number) in numbers {
-            self.meta.insert(name, number)?;
+        let mut numbers = Vec::new();
+        if self.head.compacted != self.before.compacted || sequence.is_some() {
+            numbers.extend(self.head.compacted.map(|compacted| (meta::COMPACTED, compacted)));
         }
-        if let Some(compacted) = self.head.compacted {
-            self.meta.insert(meta::COMPACTED, compacted)?;
+        if let Some(sequence) = sequence {
+            numbers.extend([
+                (meta::REVISION, self.head.revision),
+                (meta::SIZE, self.size),
+                (meta::SEQUENCE, sequence),
+            ]);
         }
-        Ok(Done {
-            revisions: self.revisions,
-            record: self.notes,
-            leases: self.changed_leases,
-            size: self.size,
-        })
+        if !numbers.is_empty() {
+            let mut table = None;
+            let table = opened(&mut table, self.transaction, META)?;
+            for (name, number) in numbers {
+                table.insert(name, number)?;
+            }
+        }
+        let state = State { head: self.head, size: self.size };
+        Ok(Done { revisions: self.revisions, record: self.notes, leases: self.changed_leases, state })
     }
+}
+
+/// A table of the transaction, opened when it is first needed.
+fn opened<'o, 't, K: redb::Key + 'static, V: redb::Value + 'static>(
+    table: &'o mut Option<Table<'t, K, V>>,
+    transaction: &'t WriteTransaction,
+    definition: TableDefinition<'_, K, V>,
+) -> Result<&'o mut Table<'t, K, V>, StorageError> {
+    if table.is_none() {
+        let opened = transaction.open_table(definition).map_err(|why| match why {
+            TableError::Storage(error) => error,
+            other => StorageError::Corrupted(other.to_string()),
+        });
+        *table = Some(opened?);
+    }
+    Ok(table.as_mut().expect("it was opened just now"))
 }
 
 /// The keys under a lease, in order.

@@ -46,6 +46,10 @@ pub(crate) enum Broken {
     #[error("it belongs to another store")]
     OfAnother,
     #[error(
+        "it has not the length that it was made with: acknowledged changes may be lost; restore a backup"
+    )]
+    CutOff,
+    #[error(
         "record {0} is damaged, and later ones are there: acknowledged changes would be lost; restore a backup"
     )]
     Damaged(u64),
@@ -65,6 +69,7 @@ impl Journal {
         }
         let mut header = MAGIC.to_vec();
         header.extend_from_slice(&store.to_le_bytes());
+        header.extend_from_slice(&length.to_le_bytes());
         file.write(0, &header)?;
         file.sync_data()
     }
@@ -86,17 +91,21 @@ impl Journal {
         mut replay: impl FnMut(u64, &[u8]),
     ) -> Result<Journal, Broken> {
         let length = file.len()?;
-        let mut header = [0; 24];
+        let mut header = [0; MAGIC.len() + 16];
         if length < START + SECTOR {
             return Err(Broken::Foreign);
         }
         file.read(0, &mut header)?;
-        let (magic, owner) = header.split_at(MAGIC.len());
+        let (magic, rest) = header.split_at(MAGIC.len());
+        let (owner, made) = rest.split_at(8);
         if magic != MAGIC {
             return Err(Broken::Foreign);
         }
         if owner != store.to_le_bytes() {
             return Err(Broken::OfAnother);
+        }
+        if made != length.to_le_bytes() {
+            return Err(Broken::CutOff);
         }
         let mut journal = Journal { file, store, length, end: START, sequence: checkpoint };
         while let Some(record) = journal.read(journal.end, journal.sequence + 1)? {

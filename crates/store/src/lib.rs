@@ -20,6 +20,7 @@ mod hub;
 mod journal;
 mod leases;
 mod look;
+mod overlay;
 pub mod pb;
 mod serve;
 mod settings;

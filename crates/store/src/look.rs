@@ -76,9 +76,14 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    pub(crate) fn of(meta: &impl ReadableTable<&'static str, u64>) -> Result<Head, StorageError> {
+    /// How far a database is: to its last change, or to where its history was when it had none.
+    pub(crate) fn of(
+        meta: &impl ReadableTable<&'static str, u64>,
+        changes: &impl ReadableTable<(u64, u32), &'static [u8]>,
+    ) -> Result<Head, StorageError> {
+        let last = changes.last()?.map_or(0, |(place, _)| place.value().0);
         Ok(Head {
-            revision: format::number(meta, meta::REVISION)?,
+            revision: last.max(format::number(meta, meta::REVISION)?),
             compacted: meta.get(meta::COMPACTED)?.map(|number| number.value()),
         })
     }

@@ -1,7 +1,7 @@
 //! The store's handle: reads on the caller's thread, writes through the writer.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,7 +14,7 @@ use crate::backup::Backup;
 use crate::disk::{self, Directory, Files, Trouble, io_error};
 use crate::error::{Error, Refusal};
 use crate::format::{self, CHANGES, KEYS, LEASED, LEASES, META, meta};
-use crate::group::{Group, keys_of};
+use crate::group::{Group, State, keys_of};
 use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::leases::Leases;
@@ -50,6 +50,7 @@ struct Shared {
     settings: Settings,
     identity: Identity,
     watches: AtomicUsize,
+    size: Arc<AtomicU64>,
     /// Why the writer has ended, once it has.
     ended: watch::Receiver<Option<String>>,
 }
@@ -73,6 +74,7 @@ impl Store {
     pub fn open(settings: &Settings) -> Result<Store, Error> {
         let directory = Arc::new(Directory::take(&settings.dir)?);
         let files = directory.files(settings.journal)?;
+        directory.examine()?;
         let path = directory.database();
         let database = disk::open(files.database, settings.cache).map_err(|why| why.at(&path))?;
         Store::start(database, files.journal, settings, Some(directory))
@@ -111,18 +113,21 @@ impl Store {
         let (identity, checkpoint) = opening(&database).map_err(|why| why.at(&database_path))?;
         let journal = recover(&database, journal, identity, checkpoint, &database_path, &journal_path)?;
 
-        let (head, size, leases) = state(&database).map_err(|why| why.at(&database_path))?;
-        let hub = Arc::new(Hub::new(head.revision));
+        let (state, leases) = state_and_leases(&database).map_err(|why| why.at(&database_path))?;
+        let hub = Arc::new(Hub::new(state.head.revision));
         let leases = Arc::new(Mutex::new(leases));
+        let size = Arc::new(AtomicU64::new(state.size));
         let mut writer = Writer {
             database: Arc::clone(&database),
             journal,
             hub: Arc::clone(&hub),
             leases: Arc::clone(&leases),
             settings: settings.clone(),
-            space: Space::new(directory.clone(), size),
+            space: Space::new(directory.clone()),
+            state,
+            size: Arc::clone(&size),
             past: writer::Past::default(),
-            unswept: head.compacted.is_some(),
+            unswept: state.head.compacted.is_some(),
         };
         writer.checkpoint().map_err(|why| why.at(&database_path))?;
 
@@ -147,6 +152,7 @@ impl Store {
             settings: settings.clone(),
             identity,
             watches: AtomicUsize::new(0),
+            size,
             ended,
         };
         Ok(Store { shared: Arc::new(shared) })
@@ -210,7 +216,7 @@ impl Store {
             let transaction = self.read()?;
             let (keys, changes) = (transaction.open_table(KEYS), transaction.open_table(CHANGES));
             let (keys, changes) = (keys.map_err(stopped)?, changes.map_err(stopped)?);
-            let head = Head::of(&transaction.open_table(META).map_err(stopped)?)?;
+            let head = Head::of(&transaction.open_table(META).map_err(stopped)?, &changes)?;
             then(Look { keys: &keys, changes: &changes, head })
         };
         look().map_err(|failure| match failure {
@@ -411,10 +417,8 @@ impl Store {
     ///
     /// [`Refusal::Stopped`] if the disk fails.
     pub fn status(&self) -> Result<pb::StatusResponse, Refusal> {
-        let transaction = self.read()?;
-        let numbers = transaction.open_table(META).map_err(stopped)?;
-        let number = |name| format::number(&numbers, name).map_err(stopped);
-        let (revision, size) = (number(meta::REVISION)?, number(meta::SIZE)?);
+        let revision = self.look(|look| Ok(look.head.revision))?;
+        let size = self.size();
         let Identity { member, term, .. } = self.shared.identity;
         let errors = self.alarms().iter().map(|_| format!("memberID:{member} alarm:NOSPACE ")).collect();
         Ok(pb::StatusResponse {
@@ -497,14 +501,14 @@ impl Store {
             .directory
             .as_ref()
             .is_some_and(|directory| directory.free().is_ok_and(|free| free < limits.free));
-        let is_large = self.size().is_some_and(|size| size >= limits.size);
+        let is_large = self.size() >= limits.size;
         let alarm = pb::AlarmMember { member_id, alarm: NO_SPACE_ALARM };
         if is_full || is_large { vec![alarm] } else { Vec::new() }
     }
 
-    fn size(&self) -> Option<u64> {
-        let numbers = self.read().ok()?.open_table(META).ok()?;
-        format::number(&numbers, meta::SIZE).ok()
+    /// Bytes of keys, values and history.
+    fn size(&self) -> u64 {
+        self.shared.size.load(Ordering::Relaxed)
     }
 
     /// Copies the store as it is now into a file of its own, in the data directory; blocks while it does.
@@ -514,7 +518,9 @@ impl Store {
     /// [`Refusal::Stopped`] if the disk fails or has no room for it.
     pub fn backup(&self) -> Result<Backup, Refusal> {
         let directory = self.shared.directory.as_ref().map(|directory| directory.path());
-        let copied = self.read().and_then(|transaction| Backup::of(&transaction, directory).map_err(stopped));
+        let copied = self
+            .read()
+            .and_then(|transaction| Backup::of(&transaction, self.size(), directory).map_err(stopped));
         copied.inspect_err(|_| tracing::error!("the backup has failed"))
     }
 
@@ -618,7 +624,8 @@ fn recover(
     transaction
         .set_durability(Durability::None)
         .map_err(|why| at_database(Trouble::Unusable(why.to_string())))?;
-    let mut group = Group::begin(&transaction).map_err(|why| at_database(why.into()))?;
+    let (state, _) = state_and_leases(database).map_err(at_database)?;
+    let mut group = Group::begin(&transaction, state).map_err(|why| at_database(why.into()))?;
     let mut failed = None;
     let journal = Journal::open(journal, identity.cluster, checkpoint, |_, record| {
         if failed.is_none() {
@@ -629,7 +636,7 @@ fn recover(
     if let Some(why) = failed {
         return Err(at_database(why.into()));
     }
-    group.finish(journal.sequence()).map_err(|why| at_database(why.into()))?;
+    group.finish(Some(journal.sequence())).map_err(|why| at_database(why.into()))?;
     count_start(&transaction, identity).map_err(at_database)?;
     transaction.commit().map_err(|why| at_database(why.into()))?;
     Ok(journal)
@@ -640,8 +647,8 @@ fn count_start(transaction: &redb::WriteTransaction, identity: Identity) -> Resu
     Ok(())
 }
 
-/// How far the store is, its size, and its leases with all their time.
-fn state(database: &Database) -> Result<(Head, u64, Leases), Trouble> {
+/// How far the store is, and its leases with all their time.
+fn state_and_leases(database: &Database) -> Result<(State, Leases), Trouble> {
     let transaction = database.begin_read().map_err(|why| Trouble::Unusable(why.to_string()))?;
     let numbers = transaction.open_table(META)?;
     let mut leases = Leases::default();
@@ -650,5 +657,6 @@ fn state(database: &Database) -> Result<(Head, u64, Leases), Trouble> {
         let (id, ttl) = entry?;
         leases.grant(id.value(), ttl.value(), now);
     }
-    Ok((Head::of(&numbers)?, format::number(&numbers, meta::SIZE)?, leases))
+    let head = Head::of(&numbers, &transaction.open_table(CHANGES)?)?;
+    Ok((State { head, size: format::number(&numbers, meta::SIZE)? }, leases))
 }

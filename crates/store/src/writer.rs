@@ -7,6 +7,7 @@
 //! perhaps the group that failed.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use redb::{Database, Durability, StorageError, WriteTransaction};
 
 use crate::disk::{Directory, Trouble};
-use crate::group::{Done, Group};
+use crate::group::{Done, Group, State};
 use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::leases::Leases;
@@ -57,6 +58,9 @@ pub(crate) struct Writer {
     pub(crate) settings: Settings,
     pub(crate) space: Space,
     pub(crate) past: Past,
+    pub(crate) state: State,
+    /// The size in [`state`](Writer::state), for those who ask.
+    pub(crate) size: Arc<AtomicU64>,
     /// True while compacted changes are still there.
     pub(crate) unswept: bool,
 }
@@ -94,7 +98,7 @@ impl Writer {
     /// Writes a group that begins with `first` and takes in whoever waits.
     fn write(&mut self, first: Job, jobs: &Receiver<Job>) -> Result<(), Trouble> {
         let mut answers = Vec::new();
-        let room = self.space.room(&self.settings);
+        let room = self.space.room(self.state.size, &self.settings);
         self.commit(|group| {
             let mut next = Some(first);
             while let Some(job) = next {
@@ -138,27 +142,33 @@ impl Writer {
         apply: impl FnOnce(&mut Group<'_>) -> Result<usize, StorageError>,
     ) -> Result<(), Trouble> {
         let mut transaction = self.begin(Durability::None)?;
-        let mut group = Group::begin(&transaction)?;
+        let mut group = Group::begin(&transaction, self.state)?;
         let sweep = apply(&mut group)?;
         self.past.compact(&mut group, &self.settings, Instant::now());
         self.unswept = group.sweep(sweep)? == sweep;
-        let is_noted = group.noted() > 0;
-        let done = group.finish(self.journal.sequence() + u64::from(is_noted))?;
-        if !is_noted {
+        if group.noted() == 0 {
             // Removing what nobody can see is not worth a record; refusals are not worth a commit.
-            return if self.unswept { Ok(transaction.commit()?) } else { Ok(()) };
+            let done = group.finish(None)?;
+            if self.unswept {
+                transaction.commit()?;
+                self.tell(&done);
+            }
+            return Ok(());
         }
-        if self.journal.fits(done.record.len()) {
+        let done = if self.journal.fits(group.noted()) {
+            let done = group.finish(None)?;
             self.journal.append(&done.record)?;
             transaction.commit()?;
+            done
         } else {
+            let done = group.finish(Some(self.journal.skip()))?;
             transaction
                 .set_durability(Durability::Immediate)
                 .map_err(|why| Trouble::Unusable(why.to_string()))?;
             transaction.commit()?;
-            self.journal.skip();
             self.journal.restart();
-        }
+            done
+        };
         self.tell(&done);
         Ok(())
     }
@@ -166,7 +176,8 @@ impl Writer {
     /// Lets everybody know of what is durable now.
     fn tell(&mut self, done: &Done) {
         let now = Instant::now();
-        self.space.size = done.size;
+        self.state = done.state;
+        self.size.store(done.state.size, Ordering::Relaxed);
         {
             let mut leases = self.leases();
             for lease in &done.leases {
@@ -182,7 +193,7 @@ impl Writer {
     /// Makes everything durable in the database, so that the journal can begin again.
     pub(crate) fn checkpoint(&mut self) -> Result<(), Trouble> {
         let transaction = self.begin(Durability::Immediate)?;
-        Group::begin(&transaction)?.finish(self.journal.sequence())?;
+        Group::begin(&transaction, self.state)?.finish(Some(self.journal.sequence()))?;
         transaction.commit()?;
         self.journal.restart();
         Ok(())
@@ -200,8 +211,6 @@ impl Writer {
 #[derive(Debug)]
 pub(crate) struct Space {
     directory: Option<Arc<Directory>>,
-    /// Bytes of keys, values and history.
-    size: u64,
     free: u64,
     measured: Option<Instant>,
     /// Whether writes were refused the last time: a change is logged.
@@ -209,11 +218,12 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    pub(crate) fn new(directory: Option<Arc<Directory>>, size: u64) -> Space {
-        Space { directory, size, free: u64::MAX, measured: None, last: Room::Enough }
+    pub(crate) fn new(directory: Option<Arc<Directory>>) -> Space {
+        Space { directory, free: u64::MAX, measured: None, last: Room::Enough }
     }
 
-    fn room(&mut self, settings: &Settings) -> Room {
+    /// Whether there is room beside `size` bytes of keys, values and history.
+    fn room(&mut self, size: u64, settings: &Settings) -> Room {
         let now = Instant::now();
         if let Some(directory) = &self.directory
             && self.measured.is_none_or(|then| now.duration_since(then) > FRESH)
@@ -223,11 +233,10 @@ impl Space {
             self.measured = Some(now);
         }
         let limits = &settings.limits;
-        let room =
-            if self.size >= limits.size || self.free < limits.free { Room::None } else { Room::Enough };
+        let room = if size >= limits.size || self.free < limits.free { Room::None } else { Room::Enough };
         if room != self.last {
             self.last = room;
-            let (size, free) = (self.size, self.free);
+            let free = self.free;
             match room {
                 Room::None => tracing::warn!(
                     size,

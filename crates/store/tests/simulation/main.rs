@@ -14,4 +14,5 @@ mod lockstep;
 mod model;
 mod oracle;
 mod refused;
+mod untouched;
 mod wgl;
