@@ -126,7 +126,8 @@ impl Registry {
     fn on_free_ports(program: Program<'_>, directory: &Path, logs: &Path) -> Result<Registry, Error> {
         let (line, ports) = program.on_free_ports(directory)?;
         let endpoint = Endpoint::from(ports[0].address);
-        let server = Server { name: program.name(), line, logs: logs.to_owned(), process: None, _ports: ports };
+        let server =
+            Server { name: program.name(), line, logs: logs.to_owned(), process: None, _ports: ports };
         Ok(Registry { store: client(&endpoint)?, endpoint, root: String::new(), server: Some(server) })
     }
 

@@ -103,7 +103,9 @@ mod tests {
     #[test]
     fn somebody_elses_registry_is_left_alone() {
         let steps = steps(SHORTEST, false);
-        assert!(steps.iter().all(|step| !matches!(step.action, Action::KillRegistry | Action::StartRegistry)));
+        assert!(
+            steps.iter().all(|step| !matches!(step.action, Action::KillRegistry | Action::StartRegistry))
+        );
         assert_eq!(steps.len(), STEPS.len() - 2);
     }
 

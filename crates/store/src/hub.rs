@@ -290,8 +290,11 @@ mod tests {
         Revision { number, changes: keys.iter().map(change).collect() }
     }
 
-    /// What is in a mailbox: the watch and the revisions with the places it is told.
-    fn read(mailbox: &Mailbox) -> Vec<(i64, Vec<(u64, Vec<u32>)>)> {
+    /// A watch, and the revisions with the places that it is told.
+    type Told = (i64, Vec<(u64, Vec<u32>)>);
+
+    /// What is in a mailbox.
+    fn read(mailbox: &Mailbox) -> Vec<Told> {
         let deliveries = std::iter::from_fn(|| mailbox.take());
         let plain = deliveries.map(|delivery| match delivery {
             Delivery::Changes { id, picks, .. } => {
