@@ -222,6 +222,15 @@ fn count(text: &str) -> Result<usize, String> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_the_docs_show_is_read() {
+        let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/store.md");
+        let docs = std::fs::read_to_string(docs).unwrap();
+        let examples = docs.split("```toml").skip(1).filter_map(|rest| rest.split("```").next());
+        let users = examples.map(|example| read_with(example, Some("secret")).unwrap().unwrap().users.len());
+        assert_eq!(users.collect::<Vec<_>>(), [0, 2]);
+    }
+
     fn read_with(source: &str, password: Option<&str>) -> Result<Option<StoreTable>, Vec<String>> {
         let missing = |path: &Path| Err(format!("cannot read {}", path.display()));
         let around = Around {
