@@ -1,5 +1,5 @@
-//! `examples/nginx` as it is, on real etcd, on waypost's own store, and on real nginx: services come, stop and die, registry and
-//! agent are killed and start again, and nginx serves all the time.
+//! `examples/nginx` as it is, on real etcd, on waypost's own store, and on real nginx: services come, stop
+//! and die, registry and agent are killed and start again, and nginx serves all the time.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
 

@@ -1,4 +1,5 @@
-//! `waypost store`: the embedded store, served until told to stop; also what `waypost run` does with a `[store]`.
+//! `waypost store`: the embedded store, served until told to stop; also what `waypost run` does with a
+//! `[store]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -38,8 +39,8 @@ pub(crate) struct Arguments {
     /// The authorities that must have signed a client's certificate (PEM)
     #[arg(long, value_name = "FILE", env = "WAYPOST_STORE_CLIENT_CA")]
     client_ca: Option<PathBuf>,
-    /// Listen beyond loopback without TLS, certificates or passwords. Whoever reaches the address may then read,
-    /// change and delete everything, and all that is sent can be read on its way
+    /// Listen beyond loopback without TLS, certificates or passwords. Whoever reaches the address may then
+    /// read, change and delete everything, and all that is sent can be read on its way
     #[arg(long, env = "WAYPOST_STORE_INSECURE")]
     insecure: bool,
     /// How many revisions of the past are kept, or `all` [default: 100000]
@@ -63,8 +64,9 @@ pub(crate) struct Arguments {
 enum Chore {
     /// Make a store of a backup: a file that `etcdctl snapshot save` has written from one
     ///
-    /// There must be none in the directory. The new store has the keys, their revisions and leases, and an identity of
-    /// its own, so that agents notice that it may lack the last changes, and do not believe its losses at once.
+    /// There must be none in the directory. The new store has the keys, their revisions and leases, and an
+    /// identity of its own, so that agents notice that it may lack the last changes, and do not believe its
+    /// losses at once.
     Restore {
         /// The backup
         backup: PathBuf,

@@ -14,9 +14,11 @@ mod render;
 mod run;
 mod store;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
 /// Keeps load balancers and applications in step with a service registry.
 #[derive(Debug, Parser)]
@@ -53,8 +55,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     arguments.log.start();
     rustls::crypto::ring::default_provider().install_default().expect("nothing installed one before");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = match runtime {
+    let ended = match runtime(&arguments.command) {
         Ok(runtime) => runtime.block_on(command(arguments.command)),
         Err(error) => Err(error.into()),
     };
@@ -62,6 +63,15 @@ fn main() -> ExitCode {
         eprintln!("waypost: {}", chain(&*error));
         ExitCode::FAILURE
     })
+}
+
+/// One thread is enough for all but the store, which serves many clients at once.
+fn runtime(command: &Command) -> io::Result<Runtime> {
+    let mut builder = match command {
+        Command::Store(_) => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    };
+    builder.enable_all().build()
 }
 
 async fn command(command: Command) -> Result<ExitCode, Failed> {

@@ -1,9 +1,9 @@
 //! Who may do what: users, their permissions and tokens, and what a listener demands before it opens.
 //!
 //! Without users everybody may do everything, as in an etcd without authentication; then no address beyond
-//! loopback is opened unless TLS asks clients for a certificate, or [`Access::insecure`] is said. With users the
-//! rules are those of etcd 3.4 (`etcdserver/apply_auth.go`, `v3_server.go`), and stricter where it forgets to look:
-//! nested transactions, leases and compaction. A client that works here works there.
+//! loopback is opened unless TLS asks clients for a certificate, or [`Access::insecure`] is said. With users
+//! the rules are those of etcd 3.4 (`etcdserver/apply_auth.go`, `v3_server.go`), and stricter where it
+//! forgets to look: nested transactions, leases and compaction. A client that works here works there.
 //!
 //! Passwords are compared as SHA-256 digests in constant time, appear in no `Debug`, and are guessed at most
 //! twenty times a second.

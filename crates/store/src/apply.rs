@@ -11,7 +11,8 @@ use crate::group::Group;
 use crate::look::{Failure, Head, Look, Span};
 use crate::pb;
 
-/// The time to live that etcd 3.4 makes of a shorter one, with its default election timeout: `minTTL` in its `server.go`.
+/// The time to live that etcd 3.4 makes of a shorter one, with its default election timeout: `minTTL` in its
+/// `server.go`.
 const SHORTEST_TTL: i64 = 2;
 /// etcd's `MaxLeaseTTL`.
 const LONGEST_TTL: i64 = 9_000_000_000;
@@ -143,7 +144,8 @@ fn answer(response: pb::ResponseUnion) -> pb::ResponseOp {
     pb::ResponseOp { response: Some(response) }
 }
 
-/// Which branches a transaction and those nested in the chosen one take. All compares see the store before the transaction.
+/// Which branches a transaction and those nested in the chosen one take. All compares see the store before
+/// the transaction.
 struct Path {
     succeeded: bool,
     /// In the order of the chosen branch's nested transactions.
@@ -174,7 +176,8 @@ impl Path {
     }
 }
 
-/// True if a comparison holds for every key of its range; for a key that is not there the numbers are 0, and a value never matches.
+/// True if a comparison holds for every key of its range; for a key that is not there the numbers are 0, and
+/// a value never matches.
 fn holds<K, C>(look: &Look<'_, K, C>, compare: &pb::Compare) -> Result<bool, StorageError>
 where
     K: ReadableTable<&'static [u8], &'static [u8]>,

@@ -9,9 +9,10 @@ use redb::backends::FileBackend;
 use redb::{Builder, Key, ReadTransaction, ReadableTable, TableDefinition, Value, WriteTransaction};
 use sha2::{Digest, Sha256};
 
-use crate::disk::{self, DATABASE, Directory, JOURNAL, Trouble, damaged, io_error};
+use crate::disk::{self, Check, DATABASE, Directory, JOURNAL, Trouble, damaged, io_error};
 use crate::error::Error;
 use crate::format::{CHANGES, KEYS, LEASED, LEASES, META, meta};
+use crate::group;
 use crate::settings::Settings;
 
 /// A consistent copy of the store, as a file that nobody else sees.
@@ -23,27 +24,27 @@ pub struct Backup {
     pub length: u64,
 }
 
+/// How much of a copy redb keeps in memory, in bytes.
+const CACHE: usize = 8 << 20;
 /// Bytes of the SHA-256 that etcd's `Snapshot` sends behind the copy.
 const DIGEST: u64 = 32;
 
 impl Backup {
-    /// Writes all tables of a store of `size` bytes into a database of their own: the copy has no free pages, and needs no
-    /// journal.
-    pub(crate) fn of(
-        transaction: &ReadTransaction,
-        size: u64,
-        directory: Option<&Path>,
-    ) -> Result<Backup, Trouble> {
+    /// Writes all tables into a database of their own: the copy has no free pages, and needs no journal.
+    pub(crate) fn of(transaction: &ReadTransaction, directory: Option<&Path>) -> Result<Backup, Trouble> {
         let mut file = directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in)?;
         {
-            let database = Builder::new().create_with_backend(FileBackend::new(file.try_clone()?)?)?;
+            let database = Builder::new()
+                .set_cache_size(CACHE)
+                .create_with_backend(FileBackend::new(file.try_clone()?)?)?;
             let target = database.begin_write().map_err(|why| damaged(&why))?;
-            copy_table(transaction, &target, KEYS)?;
-            copy_table(transaction, &target, CHANGES)?;
-            copy_table(transaction, &target, LEASES)?;
-            copy_table(transaction, &target, LEASED)?;
-            copy_table(transaction, &target, META)?;
-            // It is told only at checkpoints.
+            let mut size = 0;
+            copy_table(transaction, &target, KEYS, |key, record| size += group::size_of_key(key, record))?;
+            copy_table(transaction, &target, CHANGES, |_, change| size += group::size_of_change(change))?;
+            copy_table(transaction, &target, LEASES, |_, _| ())?;
+            copy_table(transaction, &target, LEASED, |_, _| ())?;
+            copy_table(transaction, &target, META, |_, _| ())?;
+            // The store tells it to its database only at checkpoints.
             target.open_table(META)?.insert(meta::SIZE, size)?;
             target.commit()?;
         }
@@ -56,10 +57,12 @@ fn copy_table<K: Key + 'static, V: Value + 'static>(
     from: &ReadTransaction,
     to: &WriteTransaction,
     table: TableDefinition<'static, K, V>,
+    mut see: impl FnMut(&[u8], &[u8]),
 ) -> Result<(), Trouble> {
     let (from, mut to) = (from.open_table(table)?, to.open_table(table)?);
     for entry in from.iter()? {
         let (key, value) = entry?;
+        see(K::as_bytes(&key.value()).as_ref(), V::as_bytes(&value.value()).as_ref());
         to.insert(key.value(), value.value())?;
     }
     Ok(())
@@ -67,18 +70,19 @@ fn copy_table<K: Key + 'static, V: Value + 'static>(
 
 /// Makes a store in `settings.dir` of a file that `etcdctl snapshot save` has written from one.
 ///
-/// The new store has the keys, their revisions, history and leases, and a cluster id of its own: clients that followed the
-/// old one see that this is another history, which may lack the end of theirs.
+/// The new store has the keys, their revisions, history and leases, and a cluster id of its own: clients that
+/// followed the old one see that this is another history, which may lack the end of theirs.
 ///
 /// # Errors
 ///
-/// - [`Error::Unusable`] if the file is cut off, damaged or no backup of a store, or if there is a store already.
+/// - [`Error::Unusable`] if the file is cut off, damaged or no backup of a store, or if there is a store
+///   already.
 /// - [`Error::InUse`] and [`Error::Io`] as [`Store::open`](crate::Store::open).
 pub fn restore(backup: &Path, settings: &Settings) -> Result<(), Error> {
     let mut from = File::open(backup).map_err(|source| io_error("open", backup, source))?;
     let length = check(&mut from).map_err(|why| why.at(backup))?;
     let directory = Directory::take(&settings.dir)?;
-    if directory.database().exists() {
+    if !directory.is_free()? {
         let why = "there is a store already; restore into an empty directory".to_owned();
         return Err(Error::Unusable { path: directory.database(), why });
     }
@@ -138,13 +142,13 @@ fn copy_file(from: &mut File, length: u64, to: &Path) -> io::Result<()> {
 fn become_another(path: &Path) -> Result<u64, Trouble> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let not_ours = |trouble| match trouble {
-        Trouble::Unusable(_) => Trouble::Unusable(
+        Trouble::Unusable(why) if !why.starts_with("it has format") => Trouble::Unusable(
             "it is not a backup of waypost's store; the keys of an etcd are copied with `waypost kv copy`"
                 .to_owned(),
         ),
         trouble => trouble,
     };
-    let database = disk::open(Box::new(FileBackend::new(file)?), 1 << 20).map_err(not_ours)?;
+    let database = disk::open(Box::new(FileBackend::new(file)?), CACHE, Check::Whole).map_err(not_ours)?;
     let cluster = disk::draw();
     let transaction = database.begin_write().map_err(|why| damaged(&why))?;
     {

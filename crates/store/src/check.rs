@@ -6,6 +6,10 @@ use crate::error::Refusal;
 use crate::look::Span;
 use crate::pb;
 
+/// How many times the operations of one list a transaction may have in all: looking for keys that are written twice costs
+/// the square of them, and etcd has no bound.
+const NESTED: usize = 16;
+
 pub(crate) fn range(request: &pb::RangeRequest) -> Result<(), Refusal> {
     key(&request.key)
 }
@@ -28,9 +32,21 @@ pub(crate) fn delete_range(request: &pb::DeleteRangeRequest) -> Result<(), Refus
 /// Checks a transaction with at most `operations` operations; nested ones have what their parent leaves them.
 pub(crate) fn txn(request: &pb::TxnRequest, operations: usize) -> Result<(), Refusal> {
     sizes(request, operations)?;
+    if all_operations(request) > operations.saturating_mul(NESTED) {
+        return Err(Refusal::TooManyOperations);
+    }
     Writes::of(&request.success)?;
     Writes::of(&request.failure)?;
     Ok(())
+}
+
+/// The operations of both branches, nested ones included.
+fn all_operations(request: &pb::TxnRequest) -> usize {
+    let count = |op: &pb::RequestOp| match &op.request {
+        Some(pb::RequestUnion::RequestTxn(nested)) => 1 + all_operations(nested),
+        _ => 1,
+    };
+    request.success.iter().chain(&request.failure).map(count).sum()
 }
 
 fn key(key: &[u8]) -> Result<(), Refusal> {
@@ -64,8 +80,8 @@ struct Writes {
 }
 
 impl Writes {
-    /// Refuses a list in which a key could be written twice. The two branches of one nested transaction may write the same
-    /// key, since only one of them runs.
+    /// Refuses a list in which a key could be written twice. The two branches of one nested transaction may
+    /// write the same key, since only one of them runs.
     fn of(operations: &[pb::RequestOp]) -> Result<Writes, Refusal> {
         let mut writes = Writes::default();
         for op in operations {

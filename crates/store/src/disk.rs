@@ -1,8 +1,8 @@
 //! The data directory: who has it, which files are in it, and what their errors mean.
 //!
-//! `store.redb` is the database, `store.journal` what was acknowledged since its last checkpoint; neither is of use
-//! without the other. Both are made under other names and renamed when they are whole, the database last: where it is, the
-//! store is complete. `store.lock` is held, and names the process that holds it.
+//! `store.redb` is the database, `store.journal` what was acknowledged since its last checkpoint; neither is
+//! of use without the other. Both are made under other names and renamed when they are whole, the database
+//! last: where it is, the store is complete. `store.lock` is held, and names the process that holds it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -80,7 +80,7 @@ impl Directory {
 
     /// Opens the store's files; makes them if the directory has neither.
     pub(crate) fn files(&self, journal_length: u64) -> Result<Files, Error> {
-        match (self.database().exists(), self.journal().exists()) {
+        match (is_there(&self.database())?, is_there(&self.journal())?) {
             (true, true) => {}
             (true, false) => {
                 let why = format!(
@@ -88,7 +88,8 @@ impl Directory {
                 );
                 return Err(Error::Unusable { path: self.database(), why });
             }
-            // An unused journal alone is what is left of a first start that was killed: the database comes last.
+            // An unused journal alone is what is left of a first start that was killed: the database comes
+            // last.
             (false, true) if self.journal_was_used()? => {
                 let why = format!("{DATABASE} is missing beside it; put it back or restore a backup");
                 return Err(Error::Unusable { path: self.journal(), why });
@@ -98,13 +99,18 @@ impl Directory {
         Ok(Files { database: backend(&self.database())?, journal: backend(&self.journal())? })
     }
 
+    /// True if there is no store here.
+    pub(crate) fn is_free(&self) -> Result<bool, Error> {
+        Ok(!is_there(&self.database())?)
+    }
+
     /// Looks whether the files can be used, without writing to them.
     pub(crate) fn examine(&self) -> Result<(), Error> {
         let (database, journal) = (self.database(), self.journal());
         let overlay = |file| Ok(Box::new(Overlay::over(file)?));
         let overlay = overlay(backend(&database)?).map_err(|why| io_error("read", &database, why))?;
         let look = || {
-            let database = open(overlay, EXAMINED)?;
+            let database = open(overlay, EXAMINED, Check::Whole)?;
             let transaction = database.begin_read().map_err(|why| damaged(&why))?;
             let numbers = transaction.open_table(META)?;
             let number = |name| format::number(&numbers, name);
@@ -151,6 +157,15 @@ impl Directory {
     }
 }
 
+/// True if there is something of that name, be it a link to nothing: a disk may not be mounted.
+fn is_there(path: &Path) -> Result<bool, Error> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(io_error("look for", path, source)),
+    }
+}
+
 fn create(path: &Path) -> Result<File, Error> {
     let made = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path);
     made.map_err(|source| io_error("make", path, source))
@@ -165,7 +180,7 @@ fn backend(path: &Path) -> Result<Box<dyn StorageBackend>, Error> {
 
 /// Makes an empty store's database in an empty file.
 pub(crate) fn initialise(file: Box<dyn StorageBackend>, cluster: u64) -> Result<Database, Trouble> {
-    let database = Builder::new().create_with_backend(Handed(file))?;
+    let database = Builder::new().set_cache_size(EXAMINED).create_with_backend(Handed(file))?;
     let transaction = database.begin_write().map_err(|why| damaged(&why))?;
     {
         transaction.open_table(KEYS)?;
@@ -189,12 +204,24 @@ pub(crate) fn draw() -> u64 {
     fastrand::u64(1..)
 }
 
+/// How much of a database is looked at when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// All pages against their checksums; redb does not look at them again when they are read.
+    Whole,
+    /// What has to be: everything, if it was not closed; else its beginning.
+    Needed,
+}
+
 /// Opens a database that was [made](initialise) before.
-pub(crate) fn open(file: Box<dyn StorageBackend>, cache: usize) -> Result<Database, Trouble> {
+pub(crate) fn open(file: Box<dyn StorageBackend>, cache: usize, check: Check) -> Result<Database, Trouble> {
     if file.len()? == 0 {
         return Err(Trouble::Unusable("it is empty; restore a backup".to_owned()));
     }
-    let database = Builder::new().set_cache_size(cache).create_with_backend(Handed(file))?;
+    let database = Builder::new()
+        .set_cache_size(cache)
+        .set_check_integrity_on_open(check == Check::Whole)
+        .create_with_backend(Handed(file))?;
     check_format(&database)?;
     Ok(database)
 }

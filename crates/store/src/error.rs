@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 /// Why the store does not open, or cannot go on: one line of text, with the cause in `source` only.
 ///
-/// Whatever it says, the files are as they were found.
+/// A store that does not open is left as it was found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -56,13 +56,15 @@ pub enum Error {
 pub enum Refusal {
     /// A request without a key.
     EmptyKey,
-    /// `ignore_value` or `ignore_lease` on a key that is not there, or an operation of no kind in a transaction.
+    /// `ignore_value` or `ignore_lease` on a key that is not there, or an operation of no kind in a
+    /// transaction.
     KeyNotFound,
     /// `ignore_value` with a value.
     ValueProvided,
     /// `ignore_lease` with a lease.
     LeaseProvided,
-    /// More operations or comparisons in a transaction than [`Limits::operations`](crate::Limits::operations).
+    /// More operations or comparisons in a transaction than
+    /// [`Limits::operations`](crate::Limits::operations).
     TooManyOperations,
     /// A transaction that writes one key twice.
     DuplicateKey,

@@ -1,4 +1,5 @@
-//! What is in the database: its tables and the bytes of their entries. `docs/store-format.md` says it for readers.
+//! What is in the database: its tables and the bytes of their entries. `docs/store-format.md` says it for
+//! readers.
 //!
 //! A change of what is written here is a new [`FORMAT`]; older formats stay readable. Numbers are
 //! little-endian, lengths are four bytes.
@@ -186,8 +187,8 @@ fn length_of(length: usize) -> [u8; 4] {
     u32::try_from(length).expect("requests are far below four gigabytes").to_le_bytes()
 }
 
-/// Takes numbers and bytes off the front of an entry that was written whole: redb checks its pages, the journal its
-/// records, so running out of bytes is a bug and not a broken file.
+/// Takes numbers and bytes off the front of an entry that was written whole: the database's pages are
+/// checked at the start, the journal's records when they are read, so running out of bytes is a bug and not a broken file.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {

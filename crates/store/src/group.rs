@@ -1,8 +1,9 @@
 //! A group of requests being written: one redb transaction, one record of the journal.
 //!
-//! Everything that changes the store goes through the few operations here. Each is noted in the group's record in
-//! the same step, and [`replay`](Group::replay) does the noted operations again: what the journal brings back is what was done.
-//! Requests are checked before they come here (`apply.rs`); nothing here refuses.
+//! Everything that changes the store goes through the few operations here. Each is noted in the group's
+//! record in the same step, and [`replay`](Group::replay) does the noted operations again: what the journal
+//! brings back is what was done. Requests are checked before they come here (`apply.rs`); nothing here
+//! refuses.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
 
-use crate::format::{CHANGES, Change, KEYS, LEASED, LEASES, META, Reader, Record, append_bytes, meta};
+use crate::format::{CHANGES, Change, KEYS, LEASED, LEASES, META, Reader, Record, Seen, append_bytes, meta};
 use crate::look::{Head, Look};
 
 /// What is noted in a record. The numbers are a part of the format.
@@ -31,6 +32,8 @@ const CHANGE_OVERHEAD: u64 = 64;
 pub(crate) struct Revision {
     pub(crate) number: u64,
     pub(crate) changes: Arc<[Change]>,
+    /// About how many bytes the changes hold.
+    pub(crate) weight: usize,
 }
 
 type Keys<'t> = Table<'t, &'static [u8], &'static [u8]>;
@@ -45,7 +48,8 @@ pub(crate) struct State {
     pub(crate) size: u64,
 }
 
-/// One redb write transaction, with the tables that it needs: opening and committing one more costs a sixth of a put.
+/// One redb write transaction, with the tables that it needs: opening and committing one more costs a sixth
+/// of a put.
 pub(crate) struct Group<'t> {
     transaction: &'t WriteTransaction,
     keys: Keys<'t>,
@@ -61,6 +65,9 @@ pub(crate) struct Group<'t> {
     revisions: Vec<Revision>,
     changed_leases: Vec<(i64, Option<u64>)>,
     notes: Vec<u8>,
+    /// Bytes of all changes, and of those that are in ended revisions.
+    weight: usize,
+    ended_weight: usize,
 }
 
 /// What a group leaves behind when it is done.
@@ -89,6 +96,8 @@ impl<'t> Group<'t> {
             revisions: Vec::new(),
             changed_leases: Vec::new(),
             notes: Vec::new(),
+            weight: 0,
+            ended_weight: 0,
         })
     }
 
@@ -106,6 +115,11 @@ impl<'t> Group<'t> {
     /// Bytes of the record so far.
     pub(crate) fn noted(&self) -> usize {
         self.notes.len()
+    }
+
+    /// Bytes of the changes so far, with what was before them.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
     }
 
     /// The first revision that can be looked at.
@@ -160,7 +174,8 @@ impl<'t> Group<'t> {
         let place = u32::try_from(self.open.len()).expect("a revision has fewer than four billion changes");
         let bytes = change.encode();
         self.changes.insert((self.head.revision + 1, place), &*bytes)?;
-        self.size += bytes.len() as u64 + CHANGE_OVERHEAD;
+        self.size += size_of_change(&bytes);
+        self.weight += bytes.len();
         if let Some(before) = &change.before {
             self.size = self.size.saturating_sub((change.key.len() + before.value.len()) as u64);
         }
@@ -176,7 +191,8 @@ impl<'t> Group<'t> {
         self.notes.push(note::REVISION);
         self.head.revision += 1;
         let changes = std::mem::take(&mut self.open).into();
-        self.revisions.push(Revision { number: self.head.revision, changes });
+        let weight = self.weight - std::mem::replace(&mut self.ended_weight, self.weight);
+        self.revisions.push(Revision { number: self.head.revision, changes, weight });
     }
 
     pub(crate) fn has_lease(&mut self, id: i64) -> Result<bool, StorageError> {
@@ -217,8 +233,8 @@ impl<'t> Group<'t> {
         self.head.compacted = Some(revision);
     }
 
-    /// Removes up to `most` changes that compaction has ended, and tells how many. It is not noted: done again or not at all, it
-    /// is the same store.
+    /// Removes up to `most` changes that compaction has ended, and tells how many. It is not noted: done
+    /// again or not at all, it is the same store.
     pub(crate) fn sweep(&mut self, most: usize) -> Result<usize, StorageError> {
         let mut swept = 0;
         while swept < most {
@@ -231,7 +247,7 @@ impl<'t> Group<'t> {
                 break;
             }
             if let Some((_, change)) = self.changes.pop_first()? {
-                self.size = self.size.saturating_sub(change.value().len() as u64 + CHANGE_OVERHEAD);
+                self.size = self.size.saturating_sub(size_of_change(change.value()));
             }
             swept += 1;
         }
@@ -266,8 +282,8 @@ impl<'t> Group<'t> {
         Ok(())
     }
 
-    /// Closes the tables. With a `sequence`, for a commit that is durable, the database is told all that a start needs to
-    /// know, and that this record of the journal is in it.
+    /// Closes the tables. With a `sequence`, for a commit that is durable, the database is told all that a
+    /// start needs to know, and that this record of the journal is in it.
     ///
     /// Readers need less: the latest revision is that of the last change ([`Head::of`]).
     pub(crate) fn finish(mut self, sequence: Option<u64>) -> Result<Done, StorageError> {
@@ -293,6 +309,16 @@ impl<'t> Group<'t> {
         let state = State { head: self.head, size: self.size };
         Ok(Done { revisions: self.revisions, record: self.notes, leases: self.changed_leases, state })
     }
+}
+
+/// What a live key counts in a store's size.
+pub(crate) fn size_of_key(key: &[u8], record: &[u8]) -> u64 {
+    (key.len() + Seen::of(record).value.len()) as u64
+}
+
+/// What a change counts in a store's size.
+pub(crate) fn size_of_change(change: &[u8]) -> u64 {
+    change.len() as u64 + CHANGE_OVERHEAD
 }
 
 /// A table of the transaction, opened when it is first needed.

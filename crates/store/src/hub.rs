@@ -1,8 +1,9 @@
 //! Who is told of what: the watches that are up to date, found by the keys that change.
 //!
-//! The writer [publishes](Hub::publish) what a group has changed after it is durable; nothing here blocks it. A watch that is not
-//! up to date is not here: its stream reads history (`watch.rs`) until it can [attach](Hub::attach). A watch whose
-//! stream does not keep up is dropped from here with the revision that it has missed, and reads history again.
+//! The writer [publishes](Hub::publish_with) what a group has changed after it is durable; nothing here blocks it.
+//! A watch that is not up to date is not here: its stream reads history (`watch.rs`) until it can
+//! [attach](Hub::attach). A watch whose stream does not keep up is dropped from here with the revision that
+//! it has missed, and reads history again.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,9 @@ use crate::look::{End, Span};
 const UNREAD: usize = 16;
 /// Deliveries that a stream may leave unread, however few watches it has.
 const UNREAD_LEAST: usize = 1024;
+
+/// Bytes of changes that a stream may leave unread.
+const UNREAD_BYTES: usize = 16 << 20;
 
 /// All watches that are up to date.
 #[derive(Debug, Default)]
@@ -51,8 +55,12 @@ pub(crate) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Unread {
-    deliveries: VecDeque<Delivery>,
+    /// With the bytes that each holds and those before it do not.
+    deliveries: VecDeque<(Delivery, usize)>,
     watches: usize,
+    bytes: usize,
+    /// The last revision whose bytes were counted: a stream's watches share them.
+    counted: u64,
 }
 
 /// What a stream is told.
@@ -77,7 +85,10 @@ impl Mailbox {
     }
 
     pub(crate) fn take(&self) -> Option<Delivery> {
-        self.unread().deliveries.pop_front()
+        let mut unread = self.unread();
+        let (delivery, bytes) = unread.deliveries.pop_front()?;
+        unread.bytes -= bytes;
+        Some(delivery)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -87,13 +98,36 @@ impl Mailbox {
     /// Adds a delivery; `false` if the stream has too many.
     fn deliver(&self, delivery: Delivery) -> bool {
         let mut unread = self.unread();
-        let is_full = unread.deliveries.len() >= UNREAD_LEAST.max(UNREAD * unread.watches);
+        let bytes = unread.new_bytes(&delivery);
+        let is_full = unread.deliveries.len() >= UNREAD_LEAST.max(UNREAD * unread.watches)
+            || (bytes > 0 && unread.bytes >= UNREAD_BYTES);
         let takes = !is_full || matches!(delivery, Delivery::Behind { .. });
         if takes {
-            unread.deliveries.push_back(delivery);
+            unread.bytes += bytes;
+            unread.counted = unread.counted.max(delivery.head());
+            unread.deliveries.push_back((delivery, bytes));
             self.arrived.notify_one();
         }
         takes
+    }
+}
+
+impl Unread {
+    /// The bytes that a delivery adds to what is held already.
+    fn new_bytes(&self, delivery: &Delivery) -> usize {
+        let Delivery::Changes { picks, .. } = delivery else { return 0 };
+        let new = picks.iter().filter(|(revision, _)| revision.number > self.counted);
+        new.map(|(revision, _)| revision.weight).sum()
+    }
+}
+
+impl Delivery {
+    /// The last revision that is in it.
+    fn head(&self) -> u64 {
+        match self {
+            Delivery::Changes { picks, .. } => picks.last().map_or(0, |(revision, _)| revision.number),
+            Delivery::Behind { .. } => 0,
+        }
     }
 }
 
@@ -136,21 +170,35 @@ impl Hub {
         self.inner().remove(ticket.0);
     }
 
-    /// Calls `then` with the last published revision, while nothing can be published: all deliveries up to it are in the mailboxes.
+    /// Calls `then` with the last published revision, while nothing can be published: all deliveries up to it
+    /// are in the mailboxes.
     pub(crate) fn at_head<T>(&self, then: impl FnOnce(u64) -> T) -> T {
         let inner = self.inner();
         then(inner.head)
     }
 
-    /// Tells the watches what a group has changed.
-    pub(crate) fn publish(&self, revisions: &[Revision]) {
-        let Some(last) = revisions.last() else { return };
+    /// Calls `commit`, which lets readers see what a group has changed, and tells the watches. A watch that is
+    /// made meanwhile waits, so that it begins where readers are.
+    pub(crate) fn publish_with<E>(
+        &self,
+        revisions: &[Revision],
+        commit: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut inner = self.inner();
+        commit()?;
+        inner.publish(revisions);
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn publish(&mut self, revisions: &[Revision]) {
+        let Some(last) = revisions.last() else { return };
         let mut told: BTreeMap<u64, Vec<(Revision, Vec<u32>)>> = BTreeMap::new();
         for revision in revisions {
             for (place, change) in (0_u32..).zip(revision.changes.iter()) {
-                let watches = &inner.watches;
-                inner.index.each(&change.key, |ticket| {
+                let watches = &self.watches;
+                self.index.each(&change.key, |ticket| {
                     if watches.get(&ticket).is_none_or(|watch| watch.next > revision.number) {
                         return;
                     }
@@ -162,14 +210,12 @@ impl Hub {
                 });
             }
         }
-        inner.head = last.number;
+        self.head = last.number;
         for (ticket, picks) in told {
-            inner.deliver(ticket, last.number, picks);
+            self.deliver(ticket, last.number, picks);
         }
     }
-}
 
-impl Inner {
     fn deliver(&mut self, ticket: u64, head: u64, picks: Vec<(Revision, Vec<u32>)>) {
         let Some(watch) = self.watches.get(&ticket) else { return };
         let missed = picks.first().map_or(head, |(revision, _)| revision.number);
@@ -189,7 +235,8 @@ impl Inner {
     }
 }
 
-/// Watches by what they watch. Nearly all watch a key or a prefix, and those are found without looking at the others.
+/// Watches by what they watch. Nearly all watch a key or a prefix, and those are found without looking at the
+/// others.
 #[derive(Debug, Default)]
 struct Index {
     keys: HashMap<Bytes, Vec<u64>>,
@@ -268,8 +315,8 @@ fn kind(span: &Span) -> Kind {
     }
 }
 
-/// True if the keys from `start` to before `end` are those that begin with `start`: etcd's clients make such an end of a prefix
-/// by adding one to its last byte.
+/// True if the keys from `start` to before `end` are those that begin with `start`: etcd's clients make such
+/// an end of a prefix by adding one to its last byte.
 fn ends_prefix(start: &[u8], end: &[u8]) -> bool {
     match (start.split_last(), end.split_last()) {
         (Some((last, head)), Some((end_last, end_head))) => {
@@ -287,7 +334,11 @@ mod tests {
     fn revision(number: u64, keys: &[&'static str]) -> Revision {
         let change =
             |key: &&'static str| Change { key: Bytes::from_static(key.as_bytes()), now: None, before: None };
-        Revision { number, changes: keys.iter().map(change).collect() }
+        Revision { number, changes: keys.iter().map(change).collect(), weight: 1 }
+    }
+
+    fn publish(hub: &Hub, revisions: &[Revision]) {
+        hub.publish_with(revisions, || Ok::<(), ()>(())).expect("nothing is committed here");
     }
 
     /// A watch, and the revisions with the places that it is told.
@@ -313,7 +364,7 @@ mod tests {
         for (id, (start, end)) in (0..).zip(spans) {
             hub.attach(id, &Span::new(start, end), 2, &mailbox).expect("nothing was published");
         }
-        hub.publish(&[revision(2, &["/a/1", "/b", "/a/"])]);
+        publish(&hub, &[revision(2, &["/a/1", "/b", "/a/"])]);
         assert_eq!(
             read(&mailbox),
             [
@@ -330,7 +381,7 @@ mod tests {
         let hub = Hub::new(1);
         let mailbox = Arc::default();
         hub.attach(7, &Span::new(b"k", b""), 4, &mailbox).expect("4 is not there yet");
-        hub.publish(&[revision(2, &["k"]), revision(3, &["k"]), revision(4, &["k"])]);
+        publish(&hub, &[revision(2, &["k"]), revision(3, &["k"]), revision(4, &["k"])]);
         assert_eq!(read(&mailbox), [(7, vec![(4, vec![0])])]);
         assert!(hub.attach(8, &Span::new(b"k", b""), 4, &mailbox).is_none(), "it would miss 4");
     }
@@ -342,13 +393,29 @@ mod tests {
         hub.attach(7, &Span::new(b"k", b""), 2, &mailbox).expect("nothing was published");
         let many = UNREAD_LEAST as u64 + 10;
         for number in 2..2 + many {
-            hub.publish(&[revision(number, &["k"])]);
+            publish(&hub, &[revision(number, &["k"])]);
         }
         let told = read(&mailbox);
         assert_eq!(told.len(), UNREAD_LEAST + 1);
         assert_eq!(told.last(), Some(&(7, vec![(2 + UNREAD_LEAST as u64, vec![])])));
-        hub.publish(&[revision(2 + many, &["k"])]);
+        publish(&hub, &[revision(2 + many, &["k"])]);
         assert_eq!(read(&mailbox), [], "it is not attached any more");
+    }
+
+    #[test]
+    fn a_stream_that_holds_much_is_left_behind_and_shared_bytes_count_once() {
+        let hub = Hub::new(1);
+        let mailbox = Arc::default();
+        for id in 0..100 {
+            hub.attach(id, &Span::new(b"k", b""), 2, &mailbox).expect("nothing was published");
+        }
+        let heavy = |number| Revision { weight: UNREAD_BYTES / 4, ..revision(number, &["k"]) };
+        (2..=5).for_each(|number| publish(&hub, &[heavy(number)]));
+        publish(&hub, &[revision(6, &["k"])]);
+        let told = read(&mailbox);
+        assert_eq!(told.len(), 4 * 100 + 100, "four revisions for all, and where they were left");
+        assert!(told[400..].iter().all(|(_, told)| *told == [(6, vec![])]));
+        assert_eq!(mailbox.unread().bytes, 0);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The journal: what was acknowledged since the last checkpoint, synced before anybody is told.
 //!
-//! One record a group of requests, at most one of them unsynced. A record begins at a sector of its own, so that
-//! writing one never touches a sector of another. Records are numbered over all checkpoints; those that a
-//! checkpoint made needless are overwritten from the front and told apart by their numbers.
+//! One record a group of requests, at most one of them unsynced. A record begins at a sector of its own, so
+//! that writing one never touches a sector of another. Records are numbered over all checkpoints; those that
+//! a checkpoint made needless are overwritten from the front and told apart by their numbers.
 //!
-//! A record that does not check, with none of a higher number behind it, was never acknowledged: the write was cut off. With
-//! one behind it, it was, and the journal is damaged. What is in a record is `group.rs`'s.
+//! A record that does not check, with none of a higher number behind it, was never acknowledged: the write
+//! was cut off. With one behind it, it was, and the journal is damaged. What is in a record is `group.rs`'s.
 
 use std::io;
 
@@ -56,7 +56,8 @@ pub(crate) enum Broken {
 }
 
 impl Journal {
-    /// Makes an empty journal of `length` bytes, all of them written, so that later appends find their blocks.
+    /// Makes an empty journal of `length` bytes, all of them written, so that later appends find their
+    /// blocks.
     pub(crate) fn create(file: &dyn StorageBackend, store: u64, length: u64) -> io::Result<()> {
         let length = length.max(START + 2 * SECTOR).next_multiple_of(SECTOR);
         file.set_len(length)?;
@@ -189,7 +190,8 @@ impl Journal {
         Ok((self.checksum(number, &record) == u64_at(16)).then_some(record))
     }
 
-    /// Looks for a record of a higher number behind the end: it could only be there if the one missing was synced before.
+    /// Looks for a record of a higher number behind the end: it could only be there if the one missing was
+    /// synced before.
     fn check_behind(&self) -> Result<(), Broken> {
         let mut at = self.end;
         let mut head = [0; HEAD];

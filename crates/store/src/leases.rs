@@ -1,5 +1,5 @@
-//! When leases end. Which leases there are is on disk; how long they have left is not: a start gives all of them their
-//! whole time again, as a new leader does in etcd.
+//! When leases end. Which leases there are is on disk; how long they have left is not: a start gives all of
+//! them their whole time again, as a new leader does in etcd.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -45,7 +45,8 @@ impl Leases {
         let held = self.held.get(&id).filter(|held| held.deadline > now)?;
         // Rounded to the nearest second, as etcd's `int64(math.Round(remaining.Seconds()))` of 3.4.
         let left = held.deadline.duration_since(now).as_secs_f64().round();
-        Some((held.ttl, left as u64))
+        // After a start it has a little more than it was granted, which is nobody's business.
+        Some((held.ttl, (left as u64).min(held.ttl)))
     }
 
     /// All leases, those that end first at the front.

@@ -1,11 +1,13 @@
 //! The embedded single-node store: etcd's v3 API over a durable local file.
 //!
-//! [`Store`] is the store itself, and speaks in etcd's messages; [`serve`] puts it on the network. What a client was told is on
-//! disk: a request is answered after its effect was synced, and nobody sees an effect before. One writer takes
-//! requests in groups (`writer.rs`), applies them (`apply.rs`, `group.rs`), notes them in a journal (`journal.rs`) and tells the
-//! watches (`hub.rs`, `watch.rs`); readers look at redb's snapshots (`look.rs`) and never wait for it.
+//! [`Store`] is the store itself, and speaks in etcd's messages; [`serve`] puts it on the network. What a
+//! client was told is on disk: a request is answered after its effect was synced, and nobody sees an effect
+//! before. One writer takes requests in groups (`writer.rs`), applies them (`apply.rs`, `group.rs`), notes
+//! them in a journal (`journal.rs`) and tells the watches (`hub.rs`, `watch.rs`); readers look at redb's
+//! snapshots (`look.rs`) and never wait for it.
 //!
-//! It is one node: when its machine is down, it is down. The same clients go on with an etcd cluster on the day this is not enough.
+//! It is one node: when its machine is down, it is down. The same clients go on with an etcd cluster on the
+//! day this is not enough.
 
 mod access;
 mod apply;

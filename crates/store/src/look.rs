@@ -238,8 +238,8 @@ where
         Ok(past)
     }
 
-    /// Answers a range request as etcd's `applierV3backend.Range` does, header apart: filters and sorting come after the
-    /// count and before the limit.
+    /// Answers a range request as etcd's `applierV3backend.Range` does, header apart: filters and sorting
+    /// come after the count and before the limit.
     pub(crate) fn range(&self, request: &pb::RangeRequest) -> Result<pb::RangeResponse, Failure> {
         let revision = self.head.resolve(request.revision)?;
         let span = Span::new(&request.key, &request.range_end);
@@ -278,10 +278,11 @@ where
         Ok(found)
     }
 
-    /// The changes from revision `first` to `last`, whole revisions, until they weigh more than `most` bytes; and the
-    /// revision to go on with.
+    /// The changes of a span from revision `first` to `last`, whole revisions, until they weigh more than `most` bytes;
+    /// and the revision to go on with.
     pub(crate) fn history(
         &self,
+        span: &Span,
         first: u64,
         last: u64,
         most: usize,
@@ -297,7 +298,9 @@ where
             }
             previous = revision;
             weight += change.value().len();
-            found.push((revision, Change::decode(change.value())));
+            if span.contains(Change::key_in(change.value())) {
+                found.push((revision, Change::decode(change.value())));
+            }
         }
         Ok((found, last + 1))
     }

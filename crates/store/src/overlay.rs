@@ -1,5 +1,5 @@
-//! A file that is written to in memory only: opening a database can repair it, and a file that turns out to be of no use
-//! must stay as it was found.
+//! A file that is written to in memory only: opening a database can repair it, and a file that turns out to
+//! be of no use must stay as it was found.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,8 +1,8 @@
 //! Serving a store over TCP: listeners, TLS, connections, and their end.
 //!
-//! What a client can hold is bounded: connections, streams of one connection, the time of a handshake. A peer that is
-//! gone without a word is noticed by pings. When told to stop, streams end with an error that makes clients come back,
-//! requests under way are answered, and after [`GRACE`] nobody is waited for.
+//! What a client can hold is bounded: connections, streams of one connection, the time of a handshake. A peer
+//! that is gone without a word is noticed by pings. When told to stop, streams end with an error that makes
+//! clients come back, requests under way are answered, and after [`GRACE`] nobody is waited for.
 
 mod authority;
 

@@ -64,9 +64,9 @@ impl Default for Limits {
 /// How much of the past is kept for watches that resume and for reads at an old revision.
 #[derive(Debug, Clone)]
 pub struct History {
-    /// At most this many changes of revisions.
+    /// About this many revisions: a tenth more before the next compaction.
     pub revisions: Option<u64>,
-    /// At most this long, within a twentieth of it.
+    /// About this long, counted from the start of the process: a twentieth more under load, up to twice when quiet.
     pub age: Option<Duration>,
 }
 

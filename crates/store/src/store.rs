@@ -1,24 +1,25 @@
 //! The store's handle: reads on the caller's thread, writes through the writer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend};
 use tokio::sync::{oneshot, watch};
 
 use crate::backup::Backup;
-use crate::disk::{self, Directory, Files, Trouble, io_error};
+use crate::disk::{self, Check, Directory, Files, Trouble, io_error};
 use crate::error::{Error, Refusal};
 use crate::format::{self, CHANGES, KEYS, LEASED, LEASES, META, meta};
 use crate::group::{Group, State, keys_of};
 use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::leases::Leases;
-use crate::look::{Failure, Head, Look};
+use crate::look::{Failure, Head, Look, Span};
 use crate::settings::{Limits, Settings};
 use crate::watch::{Past, Watch};
 use crate::writer::{self, Job, Room, Space, Writer};
@@ -26,9 +27,13 @@ use crate::{apply, check, pb};
 
 /// Requests that may wait for the writer: etcd refuses more than 5,000 that are not applied (`v3_server.go`).
 const WAITING: usize = 5000;
+/// What leases get beside their time after a start, as etcd's get an election's time (`Promote` in its
+/// `lessor.go`).
+const UNTIL_SERVED: Duration = Duration::from_secs(1);
 /// etcd's `AlarmType` of a store without space.
 const NO_SPACE_ALARM: i32 = 1;
-/// etcd's `AlarmRequest.AlarmAction` that asks for the list; the others set and clear, and have nothing to do here.
+/// etcd's `AlarmRequest.AlarmAction` that asks for the list; the others set and clear, and have nothing to do
+/// here.
 const ACTIVATE: i32 = 1;
 
 /// An open store; clones are the same one.
@@ -76,7 +81,8 @@ impl Store {
         let files = directory.files(settings.journal)?;
         directory.examine()?;
         let path = directory.database();
-        let database = disk::open(files.database, settings.cache).map_err(|why| why.at(&path))?;
+        let database =
+            disk::open(files.database, settings.cache, Check::Needed).map_err(|why| why.at(&path))?;
         Store::start(database, files.journal, settings, Some(directory))
     }
 
@@ -89,7 +95,7 @@ impl Store {
         let Files { database, journal } = files;
         let open = || {
             if database.len()? > 0 {
-                return disk::open(database, settings.cache);
+                return disk::open(database, settings.cache, Check::Needed);
             }
             let cluster = disk::draw();
             Journal::create(&*journal, cluster, settings.journal)?;
@@ -113,9 +119,9 @@ impl Store {
         let (identity, checkpoint) = opening(&database).map_err(|why| why.at(&database_path))?;
         let journal = recover(&database, journal, identity, checkpoint, &database_path, &journal_path)?;
 
-        let (state, leases) = state_and_leases(&database).map_err(|why| why.at(&database_path))?;
+        let state = state(&database).map_err(|why| why.at(&database_path))?;
         let hub = Arc::new(Hub::new(state.head.revision));
-        let leases = Arc::new(Mutex::new(leases));
+        let leases = Arc::default();
         let size = Arc::new(AtomicU64::new(state.size));
         let mut writer = Writer {
             database: Arc::clone(&database),
@@ -130,13 +136,16 @@ impl Store {
             unswept: state.head.compacted.is_some(),
         };
         writer.checkpoint().map_err(|why| why.at(&database_path))?;
+        let granted = load_leases(&database).map_err(|why| why.at(&database_path))?;
+        *leases.lock().unwrap_or_else(PoisonError::into_inner) = granted;
 
         let (jobs, waiting) = sync_channel(WAITING);
         let (ending, ended) = watch::channel(None);
         let work = move || {
-            let why = match writer.run(&waiting) {
-                Ok(()) => "it was closed".to_owned(),
-                Err(trouble) => trouble.to_string(),
+            let why = match catch_unwind(AssertUnwindSafe(|| writer.run(&waiting))) {
+                Ok(Ok(())) => "it was closed".to_owned(),
+                Ok(Err(trouble)) => trouble.to_string(),
+                Err(_) => "its writer has panicked".to_owned(),
             };
             drop(waiting);
             ending.send_replace(Some(why));
@@ -364,7 +373,8 @@ impl Store {
         Ok(response)
     }
 
-    /// Gives a lease its whole time again: etcd's `LeaseKeepAlive`. A `ttl` of 0 says that the lease has ended.
+    /// Gives a lease its whole time again: etcd's `LeaseKeepAlive`. A `ttl` of 0 says that the lease has
+    /// ended.
     ///
     /// # Errors
     ///
@@ -441,8 +451,8 @@ impl Store {
         Some(std::fs::metadata(directory.database()).ok()?.len())
     }
 
-    /// A checksum over live keys and history: etcd's `Hash`. It says that two looks saw the same store, not that a store and an
-    /// etcd have the same keys.
+    /// A checksum over live keys and history: etcd's `Hash`. It says that two looks saw the same store, not
+    /// that a store and an etcd have the same keys.
     ///
     /// # Errors
     ///
@@ -471,7 +481,7 @@ impl Store {
         self.look(|look| {
             let at = look.head.resolve(revision)?;
             let mut sum = crc32c::crc32c(&at.to_le_bytes());
-            look.each(&crate::look::Span::new(&[0], &[0]), at, &mut |key, seen| {
+            look.each(&Span::new(&[0], &[0]), at, &mut |key, seen| {
                 sum = crc32c::crc32c_append(sum, key);
                 for number in [seen.created, seen.modified, seen.version, seen.lease.cast_unsigned()] {
                     sum = crc32c::crc32c_append(sum, &number.to_le_bytes());
@@ -486,8 +496,8 @@ impl Store {
         })
     }
 
-    /// The alarms: etcd's `Alarm`. That there is no space is the only one; it clears itself when there is, so setting and clearing
-    /// one changes nothing.
+    /// The alarms: etcd's `Alarm`. That there is no space is the only one; it clears itself when there is, so
+    /// setting and clearing one changes nothing.
     pub fn alarm(&self, request: &pb::AlarmRequest) -> pb::AlarmResponse {
         let alarms = if request.action == ACTIVATE { Vec::new() } else { self.alarms() };
         pb::AlarmResponse { header: Some(self.header()), alarms }
@@ -515,12 +525,20 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Stopped`] if the disk fails or has no room for it.
+    /// [`Refusal::NoSpace`] if the disk has no room for it beside the store; [`Refusal::Stopped`] if it fails.
     pub fn backup(&self) -> Result<Backup, Refusal> {
+        let needed = self.size().saturating_add(self.limits().free);
+        if self
+            .shared
+            .directory
+            .as_ref()
+            .is_some_and(|directory| directory.free().is_ok_and(|free| free < needed))
+        {
+            tracing::error!(needed, "the disk has no room for a backup");
+            return Err(Refusal::NoSpace);
+        }
         let directory = self.shared.directory.as_ref().map(|directory| directory.path());
-        let copied = self
-            .read()
-            .and_then(|transaction| Backup::of(&transaction, self.size(), directory).map_err(stopped));
+        let copied = self.read().and_then(|transaction| Backup::of(&transaction, directory).map_err(stopped));
         copied.inspect_err(|_| tracing::error!("the backup has failed"))
     }
 
@@ -541,13 +559,13 @@ impl Store {
     }
 
     /// What has changed from revision `next` on, about `most` bytes of it.
-    pub(crate) fn history(&self, next: u64, most: usize) -> Result<Past, Refusal> {
+    pub(crate) fn history(&self, span: &Span, next: u64, most: usize) -> Result<Past, Refusal> {
         self.look(|look| {
             let floor = look.head.floor();
             if next < floor {
                 return Ok(Past::Compacted(floor));
             }
-            let (mut changes, next) = look.history(next, look.head.revision, most)?;
+            let (mut changes, next) = look.history(span, next, look.head.revision, most)?;
             // What was before the first revision that can be looked at is history, and told to nobody.
             let first = changes.iter_mut().take_while(|(revision, _)| *revision <= floor);
             first.for_each(|(_, change)| change.before = None);
@@ -565,7 +583,8 @@ impl Store {
         Error::Failed { what }
     }
 
-    /// Ends the writer after what was handed to it, and makes the next start short. Other handles can still read.
+    /// Ends the writer after what was handed to it, and makes the next start short. Other handles can still
+    /// read.
     ///
     /// # Errors
     ///
@@ -609,7 +628,8 @@ fn opening(database: &Database) -> Result<(Identity, u64), Trouble> {
     Ok((identity, number(meta::SEQUENCE)?))
 }
 
-/// Does again what the journal has and the database does not. Nothing is made durable: a start that is killed is begun anew.
+/// Does again what the journal has and the database does not. Nothing is made durable: a start that is killed
+/// is begun anew.
 fn recover(
     database: &Database,
     journal: Box<dyn StorageBackend>,
@@ -624,7 +644,7 @@ fn recover(
     transaction
         .set_durability(Durability::None)
         .map_err(|why| at_database(Trouble::Unusable(why.to_string())))?;
-    let (state, _) = state_and_leases(database).map_err(at_database)?;
+    let state = state(database).map_err(at_database)?;
     let mut group = Group::begin(&transaction, state).map_err(|why| at_database(why.into()))?;
     let mut failed = None;
     let journal = Journal::open(journal, identity.cluster, checkpoint, |_, record| {
@@ -647,16 +667,22 @@ fn count_start(transaction: &redb::WriteTransaction, identity: Identity) -> Resu
     Ok(())
 }
 
-/// How far the store is, and its leases with all their time.
-fn state_and_leases(database: &Database) -> Result<(State, Leases), Trouble> {
+/// The leases with all their time, and with what a start takes until clients can renew them.
+fn load_leases(database: &Database) -> Result<Leases, Trouble> {
     let transaction = database.begin_read().map_err(|why| Trouble::Unusable(why.to_string()))?;
-    let numbers = transaction.open_table(META)?;
     let mut leases = Leases::default();
-    let now = Instant::now();
+    let now = Instant::now() + UNTIL_SERVED;
     for entry in transaction.open_table(LEASES)?.iter()? {
         let (id, ttl) = entry?;
         leases.grant(id.value(), ttl.value(), now);
     }
+    Ok(leases)
+}
+
+/// How far the store is.
+fn state(database: &Database) -> Result<State, Trouble> {
+    let transaction = database.begin_read().map_err(|why| Trouble::Unusable(why.to_string()))?;
+    let numbers = transaction.open_table(META)?;
     let head = Head::of(&numbers, &transaction.open_table(CHANGES)?)?;
-    Ok((State { head, size: format::number(&numbers, meta::SIZE)? }, leases))
+    Ok(State { head, size: format::number(&numbers, meta::SIZE)? })
 }

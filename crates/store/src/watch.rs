@@ -1,10 +1,12 @@
 //! The watches of one stream: etcd's `Watch` call without its transport.
 //!
-//! A watch is told of every change of its keys from its start revision on, in order, none twice, and all of one
-//! revision's in one response (in consecutive ones, if it wants fragments). It begins by reading history, a chunk at a time, until it
-//! is up to date; from then on the hub delivers. What is sent follows etcd's `v3rpc/watch.go`.
+//! A watch is told of every change of its keys from its start revision on, in order, none twice, and all of
+//! one revision's in one response (in consecutive ones, if it wants fragments). It begins by reading history,
+//! a chunk at a time, until it is up to date; from then on the hub delivers. What is sent follows etcd's
+//! `v3rpc/watch.go`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +33,6 @@ const NO_DELETE: i32 = 1;
 const DELETE: i32 = 1;
 
 /// The watches of one stream.
-#[derive(Debug)]
 pub struct Watch {
     store: Store,
     mailbox: Arc<Mailbox>,
@@ -53,9 +54,17 @@ struct One {
     filters: Vec<i32>,
     prev_kv: bool,
     fragment: bool,
-    /// Some if it wants to be told the revision now and then: true if it was told nothing since the last time.
+    /// Some if it wants to be told the revision now and then: true if it was told nothing since the last
+    /// time.
     idle: Option<bool>,
     ticket: Option<Ticket>,
+}
+
+impl fmt::Debug for Watch {
+    /// Leaves out what is to be sent, which has values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("watches", &self.watches.keys()).finish_non_exhaustive()
+    }
 }
 
 impl Watch {
@@ -99,7 +108,8 @@ impl Watch {
         }
     }
 
-    /// Refuses a create request as etcd does: created and cancelled at once, with the error as Go's gRPC prints it.
+    /// Refuses a create request as etcd does: created and cancelled at once, with the error as Go's gRPC
+    /// prints it.
     pub fn refuse(&mut self, why: &Refusal) {
         let status = Status::from(why.clone());
         let reason = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
@@ -182,7 +192,12 @@ impl Watch {
             if let Some(response) = self.ready.pop_front() {
                 return response;
             }
-            if self.read_mailbox() || self.read_history() || self.answer_progress() {
+            if self.read_mailbox() || self.answer_progress() {
+                continue;
+            }
+            if self.read_history() {
+                // A chunk takes milliseconds: others have their turn before the next one.
+                tokio::task::yield_now().await;
                 continue;
             }
             let Watch { mailbox, progress, .. } = self;
@@ -219,7 +234,8 @@ impl Watch {
     /// Reads a chunk of history for the watch that has waited longest; `false` if none is behind.
     fn read_history(&mut self) -> bool {
         let Some((id, next)) = self.behind.pop_front() else { return false };
-        match self.store.history(next, CHUNK) {
+        let Some(one) = self.watches.get(&id) else { return true };
+        match self.store.history(&one.span, next, CHUNK) {
             Ok(Past::Compacted(compacted)) => {
                 self.remove(id);
                 let header = Some(self.store.header());
@@ -233,8 +249,7 @@ impl Watch {
             }
             Ok(Past::Changes { changes, next }) => {
                 if let Some(one) = self.watches.get_mut(&id) {
-                    let wanted = changes.iter().filter(|(_, change)| one.span.contains(&change.key));
-                    let events = one.events(wanted.map(|(revision, change)| (*revision, change)));
+                    let events = one.events(changes.iter().map(|(revision, change)| (*revision, change)));
                     self.send(id, next - 1, events);
                     self.attach_or_read(id, next);
                 }
@@ -256,12 +271,14 @@ impl Watch {
         true
     }
 
-    /// Answers a progress request once every watch has been told all there is; etcd before 3.5 could answer too early.
+    /// Answers a progress request once every watch has been told all there is; etcd before 3.5 could answer
+    /// too early.
     fn answer_progress(&mut self) -> bool {
-        if self.asked == 0 {
+        if self.asked == 0 || !self.behind.is_empty() {
             return false;
         }
-        // Under the hub's lock nothing is published, and what was published is in the mailbox: if that is empty, all of it was read.
+        // Under the hub's lock nothing is published, and what was published is in the mailbox: if that is
+        // empty, all of it was read.
         if let Some(head) = self.store.hub().at_head(|head| self.mailbox.is_empty().then_some(head)) {
             self.asked -= 1;
             let header = Some(self.store.header_at(head));

@@ -1,10 +1,10 @@
 //! The one writer: requests come in, groups of them go to disk, answers go out.
 //!
-//! A group is applied to a redb transaction, its record is written to the journal and synced, and only then the
-//! transaction is committed, watchers are told and the requests are answered. So nobody sees what a power cut
-//! could take back, and many requests share one sync. redb's own commits are not synced, until a checkpoint makes all of them durable at
-//! once and the journal begins again. Whatever fails on the way ends the writer: what is on disk is then what was acknowledged, and
-//! perhaps the group that failed.
+//! A group is applied to a redb transaction, its record is written to the journal and synced, and only then
+//! the transaction is committed, watchers are told and the requests are answered. So nobody sees what a power
+//! cut could take back, and many requests share one sync. redb's own commits are not synced, until a
+//! checkpoint makes all of them durable at once and the journal begins again. Whatever fails on the way ends
+//! the writer: what is on disk is then what was acknowledged, and perhaps the group that failed.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,8 +35,10 @@ pub(crate) enum Room {
 
 /// Requests in one group, at most.
 const GROUP: usize = 1000;
-/// Bytes of a group's record after which no further request joins it.
+/// Bytes of changes, with what was before them, after which no further request joins a group.
 const GROUP_BYTES: usize = 1 << 20;
+/// Leases that end in one group: the next one follows at once, and requests come in between.
+const ENDED: usize = 100;
 /// How full the journal gets before a checkpoint.
 const FULL_ENOUGH: f64 = 0.5;
 /// How long the writer is idle before it makes a checkpoint, so that the next start has nothing to do.
@@ -103,7 +105,7 @@ impl Writer {
             let mut next = Some(first);
             while let Some(job) = next {
                 answers.push(job(group, room)?);
-                let is_full = answers.len() >= GROUP || group.noted() >= GROUP_BYTES;
+                let is_full = answers.len() >= GROUP || group.weight() >= GROUP_BYTES;
                 next = if is_full { None } else { jobs.try_recv().ok() };
             }
             Ok(answers.len() + SWEEP)
@@ -118,7 +120,7 @@ impl Writer {
             return Ok(());
         }
         self.commit(|group| {
-            for id in ended {
+            for id in ended.into_iter().take(ENDED) {
                 group.revoke(id)?;
             }
             Ok(SWEEP)
@@ -145,36 +147,31 @@ impl Writer {
         let mut group = Group::begin(&transaction, self.state)?;
         let sweep = apply(&mut group)?;
         self.past.compact(&mut group, &self.settings, Instant::now());
-        self.unswept = group.sweep(sweep)? == sweep;
+        let swept = group.sweep(sweep)?;
+        self.unswept = swept == sweep;
         if group.noted() == 0 {
             // Removing what nobody can see is not worth a record; refusals are not worth a commit.
             let done = group.finish(None)?;
-            if self.unswept {
-                transaction.commit()?;
-                self.tell(&done);
-            }
-            return Ok(());
+            return if swept > 0 { self.show(transaction, &done) } else { Ok(()) };
         }
-        let done = if self.journal.fits(group.noted()) {
+        if self.journal.fits(group.noted()) {
             let done = group.finish(None)?;
             self.journal.append(&done.record)?;
-            transaction.commit()?;
-            done
+            self.show(transaction, &done)
         } else {
             let done = group.finish(Some(self.journal.skip()))?;
             transaction
                 .set_durability(Durability::Immediate)
                 .map_err(|why| Trouble::Unusable(why.to_string()))?;
-            transaction.commit()?;
+            self.show(transaction, &done)?;
             self.journal.restart();
-            done
-        };
-        self.tell(&done);
-        Ok(())
+            Ok(())
+        }
     }
 
-    /// Lets everybody know of what is durable now.
-    fn tell(&mut self, done: &Done) {
+    /// Lets everybody see and know of what is in the journal, or becomes durable with this commit.
+    fn show(&mut self, transaction: WriteTransaction, done: &Done) -> Result<(), Trouble> {
+        self.hub.publish_with(&done.revisions, || transaction.commit())?;
         let now = Instant::now();
         self.state = done.state;
         self.size.store(done.state.size, Ordering::Relaxed);
@@ -187,7 +184,7 @@ impl Writer {
                 }
             }
         }
-        self.hub.publish(&done.revisions);
+        Ok(())
     }
 
     /// Makes everything durable in the database, so that the journal can begin again.
@@ -265,7 +262,7 @@ impl Past {
         let head = group.revision();
         let by_number = settings.history.revisions.and_then(|most| {
             // In steps, so that not every group has a compaction in its record.
-            let is_much = head.saturating_sub(group.floor()) > most + most / 10 + 1;
+            let is_much = head.saturating_sub(group.floor()) > most.saturating_add(most / 10 + 1);
             is_much.then(|| head - most)
         });
         let by_age = settings.history.age.and_then(|age| self.before(age, head, now));

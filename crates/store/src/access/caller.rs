@@ -1,7 +1,8 @@
 //! What the one who asks may do.
 //!
-//! Sources: etcd 3.4's `etcdserver/apply_auth.go` and `auth/range_perm_cache.go`. It does not look into nested
-//! transactions, nor at a transaction's `prev_kv` and leases; here they are treated as the same requests alone.
+//! Sources: etcd 3.4's `etcdserver/apply_auth.go` and `auth/range_perm_cache.go`. It does not look into
+//! nested transactions, nor at a transaction's `prev_kv` and leases; here they are treated as the same
+//! requests alone.
 
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tonic::Request;
 use tonic::metadata::MetadataMap;
 
@@ -16,6 +17,12 @@ use crate::error::Refusal;
 
 /// What each wrong password costs all that are guessing.
 const GUESS: Duration = Duration::from_millis(50);
+
+/// Logins that may wait for their turn; more are told to come back.
+const WAITING: usize = 100;
+
+/// What is logged of a name that nobody has.
+const NAME_IN_LOG: usize = 64;
 
 /// The other end of a connection.
 #[derive(Debug, Clone)]
@@ -52,6 +59,8 @@ pub(crate) struct Gate {
     users: HashMap<String, Arc<Rights>>,
     tokens: Mutex<Tokens>,
     guessing: tokio::sync::Mutex<()>,
+    /// Those who wait for their turn to log in.
+    waiting: Semaphore,
 }
 
 impl Gate {
@@ -61,6 +70,7 @@ impl Gate {
             users: users.iter().map(rights).collect(),
             tokens: Mutex::default(),
             guessing: tokio::sync::Mutex::default(),
+            waiting: Semaphore::new(WAITING),
         }
     }
 
@@ -90,12 +100,16 @@ impl Gate {
         if name.is_empty() {
             return Err(Refusal::UserEmpty);
         }
+        // The turn comes before the look: who guesses at many passwords at once learns of one at a time.
+        let place = self.waiting.try_acquire().map_err(|_| Refusal::TooManyRequests)?;
+        let turn = self.guessing.lock().await;
         let Some(user) = self.proven(name, password) else {
+            let name: String = name.chars().take(NAME_IN_LOG).collect();
             tracing::warn!(user = name, "a login was refused: no such user, or another password");
-            let _one_at_a_time = self.guessing.lock().await;
             tokio::time::sleep(GUESS).await;
             return Err(Refusal::AuthFailed);
         };
+        drop((turn, place));
         let token = random();
         self.tokens().add(token.clone(), user, Instant::now());
         Ok(token)
@@ -174,6 +188,20 @@ mod tests {
         let guesses = (0..20).map(|_| gate.log_in("web", "wrong"));
         futures::future::join_all(guesses).await;
         assert_eq!(start.elapsed(), 20 * GUESS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_right_guess_among_wrong_ones_has_its_turn_too_and_too_many_are_sent_away() {
+        let (gate, start) = (gate(), tokio::time::Instant::now());
+        let guess = |number: usize| {
+            let gate = &gate;
+            async move { gate.log_in("web", if number == 10 { "secret" } else { "wrong" }).await }
+        };
+        let guesses = futures::future::join_all((0..WAITING + 5).map(guess)).await;
+        assert_eq!(start.elapsed(), GUESS * u32::try_from(WAITING - 1).unwrap());
+        assert!(guesses[10].is_ok());
+        let sent_away = |outcome: &&Result<String, Refusal>| **outcome == Err(Refusal::TooManyRequests);
+        assert_eq!(guesses.iter().filter(sent_away).count(), 5);
     }
 
     #[tokio::test]

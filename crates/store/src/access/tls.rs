@@ -84,8 +84,8 @@ fn unusable(path: &Path, what: &str, why: &impl std::fmt::Display) -> Error {
 
 /// Says so when clients would refuse the certificate for its age.
 ///
-/// rustls has no reader of dates of its own: it verifies the certificate as a client would, looking at the dates
-/// first, and any other verdict is not about them.
+/// rustls has no reader of dates of its own: it verifies the certificate as a client would, looking at the
+/// dates first, and any other verdict is not about them.
 fn is_valid_now(path: &Path, chain: &[CertificateDer<'static>]) -> Result<(), Error> {
     let Some((certificate, rest)) = chain.split_first() else { return Ok(()) };
     let mut roots = RootCertStore::empty();

@@ -1,7 +1,7 @@
 //! etcd's service `Auth`, of which only `Authenticate` is served: users are set in the configuration.
 //!
-//! The generated server wants all of the service's methods, one of them with a type that etcd-client does not export;
-//! so the one that is served is routed by hand, and the others are refused with the unknown ones.
+//! The generated server wants all of the service's methods, one of them with a type that etcd-client does not
+//! export; so the one that is served is routed by hand, and the others are refused with the unknown ones.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,7 +1,8 @@
-//! The services of etcd's `rpc.proto`, `grpc.health.v1`, and the two pages of HTTP beside them, over a [`Store`].
+//! The services of etcd's `rpc.proto`, `grpc.health.v1`, and the two pages of HTTP beside them, over a
+//! [`Store`].
 //!
-//! A service here asks who it is and whether that one may, hands the request to the store, and answers. What a single
-//! node cannot do is refused with `Unimplemented` and words that say what to do instead.
+//! A service here asks who it is and whether that one may, hands the request to the store, and answers. What
+//! a single node cannot do is refused with `Unimplemented` and words that say what to do instead.
 
 mod auth;
 mod cluster;

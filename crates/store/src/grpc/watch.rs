@@ -1,7 +1,7 @@
 //! etcd's service `Watch`.
 //!
-//! A stream's answers are made when the connection has room for one: a client that does not read costs no more than
-//! what the store keeps for it.
+//! A stream's answers are made when the connection has room for one: a client that does not read costs no
+//! more than what the store keeps for it.
 
 use std::sync::Arc;
 

@@ -1,17 +1,20 @@
-//! Makes requests acceptable whose `:authority` is none: what etcd's own clients send to etcd, which looks at no authority.
+//! Makes requests acceptable whose `:authority` is none: what etcd's own clients send to etcd, which looks at
+//! no authority.
 //!
-//! `etcdctl --endpoints http://HOST:PORT endpoint status` sends the URL as it was typed (3.4; over TLS the server's name),
-//! clients of 3.5.0 send `#initially=[http://HOST:PORT]`. h2 resets the stream of such a request (`malformed authority` in its
-//! `server.rs`), and has no setting for it. Here that one value is replaced by [`REPLACEMENT`] on its way in, which
-//! changes nothing for anybody, since nothing in the store looks at it either.
+//! `etcdctl --endpoints http://HOST:PORT endpoint status` sends the URL as it was typed (3.4; over TLS the
+//! server's name), clients of 3.5.0 send `#initially=[http://HOST:PORT]`. h2 resets the stream of such a
+//! request (`malformed authority` in its `server.rs`), and has no setting for it. Here that one value is
+//! replaced by [`REPLACEMENT`] on its way in, which changes nothing for anybody, since nothing in the store
+//! looks at it either.
 //!
-//! A connection whose first request needs no replacement is read as it is from then on: a client sends the same
-//! authority with all requests of a connection. What cannot be made sense of is passed on as it is, for h2 to refuse.
-//! At most one frame of [`LONGEST`] bytes is held back.
+//! A connection whose first request needs no replacement is read as it is from then on: a client sends the
+//! same authority with all requests of a connection. What cannot be made sense of is passed on as it is, for
+//! h2 to refuse. At most one frame of [`LONGEST`] bytes is held back.
 //!
-//! No table of HPACK's is kept. The value is a literal until the client's encoder refers to it by its place in the
-//! dynamic table, and those places are counted from the newest entry. Since the replacement is never longer than
-//! what it replaces, h2's table holds at least what the client believes it to hold, at the same places.
+//! No table of HPACK's is kept. The value is a literal until the client's encoder refers to it by its place
+//! in the dynamic table, and those places are counted from the newest entry. Since the replacement is never
+//! longer than what it replaces, h2's table holds at least what the client believes it to hold, at the same
+//! places.
 
 use std::io;
 use std::pin::Pin;
@@ -268,7 +271,8 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// An integer of which the first byte has so many bits: section 5.1 of RFC 7541. None of use here is long.
+    /// An integer of which the first byte has so many bits: section 5.1 of RFC 7541. None of use here is
+    /// long.
     fn integer(&mut self, bits: u32) -> Option<usize> {
         let most = (1 << bits) - 1;
         let mut number = usize::from(self.byte()?) & most;
@@ -423,7 +427,8 @@ mod tests {
 
     #[test]
     fn the_request_of_etcdctl_is_mended() {
-        // `etcdctl --endpoints http://127.0.0.1:44209/ endpoint status` of etcd 3.4.23, up to its content type.
+        // `etcdctl --endpoints http://127.0.0.1:44209/ endpoint status` of etcd 3.4.23, up to its content
+        // type.
         let path = b"\x45\x97\x60\xa9\x24\x88\x2d\x9d\xcb\x65\x71\xaf\xa0\x66\xa9\x25\xa8\x75\x10\xac\x6e\x48\xd3\x6a\x3f";
         let authority = b"\x41\x91\x9d\x29\xae\xe3\x0c\x04\x4e\xae\x05\xc0\xb8\x6e\x34\xd0\x80\xfb\x1f";
         let rest = b"\x5f\x8b\x1d\x75\xd0\x62\x0d\x26\x3d\x4c\x4d\x65\x64";
@@ -529,7 +534,8 @@ mod tests {
                 // What is in a DATA frame is no request, whatever it looks like.
                 frame(DATA, END_STREAM, 1, &request(&raw("http://a"))),
                 frame(HEADERS, END_HEADERS, 3, &[0x83, 0x86, 0xc0, 0xbf, 0xbe]),
-                // A value that is not put into the table, a table of another size, a name that is in no table.
+                // A value that is not put into the table, a table of another size, a name that is in no
+                // table.
                 frame(HEADERS, END_HEADERS, 5, &[&[0x3f, 0x61, 0x01], authority].concat()),
                 frame(HEADERS, END_HEADERS, 7, &[&b"\0\x01a\x01b\x11"[..], authority].concat()),
                 // Places and lengths of more than one byte: `user-agent` without the table, and 200 bytes.
@@ -603,7 +609,8 @@ mod tests {
         seen.lock().unwrap().clone()
     }
 
-    /// The client's table, as RFC 7541 has it: so that a request refers to what is in it, and to nothing else.
+    /// The client's table, as RFC 7541 has it: so that a request refers to what is in it, and to nothing
+    /// else.
     #[derive(Default)]
     struct Table(Vec<(u8, String)>);
 
