@@ -1,5 +1,5 @@
 //! When leases end. Which leases there are is on disk; how long they have left is not: a start gives all of
-//! them their whole time again, as a new leader does in etcd.
+//! them their whole time again and a second more, as a new leader does in etcd.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};

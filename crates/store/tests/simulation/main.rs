@@ -14,5 +14,6 @@ mod lockstep;
 mod model;
 mod oracle;
 mod refused;
+mod sweep;
 mod untouched;
 mod wgl;
