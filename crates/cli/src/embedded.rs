@@ -12,7 +12,7 @@ use waypost_store::{Access, Error, Server, Settings, Store, Tls};
 
 use crate::Failed;
 use crate::configuration::{self, Bound, StoreTable, address, age, bytes, revisions};
-use crate::run::{default_state_dir, stopped};
+use crate::host::{default_state_dir, stopped};
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 2379);
 

@@ -8,6 +8,7 @@ mod configuration;
 mod demo;
 mod embedded;
 mod gateway;
+mod host;
 mod kv;
 mod log;
 mod render;

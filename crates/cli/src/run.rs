@@ -5,12 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future;
-use tokio::signal::unix::{SignalKind, signal};
 use waypost_agent::{Ledger, Log, Settings};
 
 use crate::configuration::{self, Configuration, Invalid, StoreTable};
 use crate::embedded::Plan;
+use crate::host::{default_state_dir, stopped};
 use crate::store::duration;
 use crate::{Failed, store};
 
@@ -52,18 +51,6 @@ impl Files {
         };
         Ok(Arc::new(Ledger::open(&directory)?))
     }
-}
-
-/// Where waypost keeps what it must not forget; `flag` is what names another place.
-pub(crate) fn default_state_dir(flag: &str) -> Result<PathBuf, Failed> {
-    if nix::unistd::geteuid().is_root() {
-        return Ok("/var/lib/waypost".into());
-    }
-    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let state = from("XDG_STATE_HOME").or_else(|| Some(from("HOME")?.join(".local/state")));
-    Ok(state
-        .ok_or_else(|| format!("give the directory with {flag}: neither XDG_STATE_HOME nor HOME is set"))?
-        .join("waypost"))
 }
 
 /// Keep files up to date.
@@ -146,13 +133,4 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
         Some(why) => Err(why.into()),
         None => closed.map(|()| ExitCode::SUCCESS),
     }
-}
-
-/// Ends on SIGTERM or SIGINT.
-pub(crate) fn stopped() -> Result<impl Future<Output = ()>, Failed> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        future::select(Box::pin(terminate.recv()), Box::pin(interrupt.recv())).await;
-        tracing::info!("told to stop; finishing what is under way");
-    })
 }

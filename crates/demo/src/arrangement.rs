@@ -15,8 +15,7 @@ use crate::nginx::Nginx;
 use crate::ports::Port;
 use crate::process::{Line, Process, Signal, find};
 use crate::records::Stamped;
-use crate::registry::{Program, Registry};
-use crate::run::RegistryKind;
+use crate::registry::{Program, Registry, RegistryKind};
 use crate::{Error, Settings, agent};
 
 /// How long a killed service's key lives on: short, so that it can be waited for, and long enough for

@@ -34,6 +34,7 @@ mod summary;
 mod tell;
 
 pub use error::Error;
-pub use run::{RegistryKind, Settings, run};
+pub use registry::RegistryKind;
+pub use run::{Settings, run};
 pub use service::{input_ended, serve};
 pub use summary::Summary;

@@ -28,6 +28,17 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 /// Where the services are registered, below what is the demonstration's own.
 const SERVICES: &str = "/demo";
 
+/// Where the services register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryKind {
+    /// waypost's own store, which is started.
+    Store,
+    /// An etcd, which is started.
+    Etcd,
+    /// Whatever speaks etcd's API at this address. What is written to it is removed in the end.
+    At(Endpoint),
+}
+
 /// A registry that answers.
 #[derive(Debug)]
 pub(crate) struct Registry {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::unbounded_channel;
-use waypost_model::Endpoint;
 
 use crate::arrangement::Arrangement;
 use crate::play::Play;
+use crate::registry::RegistryKind;
 use crate::summary::Expected;
 use crate::tell::{Mark, Tell};
 use crate::{Error, Summary, script};
@@ -33,17 +33,6 @@ pub struct Settings {
     pub script: bool,
     /// Whether what is printed is coloured.
     pub is_coloured: bool,
-}
-
-/// Where the services register.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RegistryKind {
-    /// waypost's own store, which is started.
-    Store,
-    /// An etcd, which is started.
-    Etcd,
-    /// Whatever speaks etcd's API at this address. What is written to it is removed in the end.
-    At(Endpoint),
 }
 
 impl Settings {

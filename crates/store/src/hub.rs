@@ -44,7 +44,12 @@ struct Attached {
     /// The first revision that it wants.
     next: u64,
     mailbox: Arc<Mailbox>,
+    /// What it wants of the group that is being published.
+    picks: Vec<Pick>,
 }
+
+/// A change of a group: which of its revisions, and which change of that.
+pub(crate) type Pick = (u32, u32);
 
 /// What one stream has still to read.
 #[derive(Debug, Default)]
@@ -72,8 +77,9 @@ pub(crate) enum Delivery {
         id: i64,
         /// The last revision that the watch has then seen.
         head: u64,
-        /// Each revision with the places of its changes.
-        picks: Vec<(Revision, Vec<u32>)>,
+        /// The group's revisions, and what of them is meant, in order.
+        revisions: Arc<[Revision]>,
+        picks: Vec<Pick>,
     },
     /// The watch is not attached any more, and has seen all before this revision.
     Behind { id: i64, next: u64 },
@@ -115,17 +121,17 @@ impl Mailbox {
 impl Unread {
     /// The bytes that a delivery adds to what is held already.
     fn new_bytes(&self, delivery: &Delivery) -> usize {
-        let Delivery::Changes { picks, .. } = delivery else { return 0 };
-        let new = picks.iter().filter(|(revision, _)| revision.number > self.counted);
-        new.map(|(revision, _)| revision.weight).sum()
+        let Delivery::Changes { revisions, .. } = delivery else { return 0 };
+        let new = revisions.iter().filter(|revision| revision.number > self.counted);
+        new.map(|revision| revision.weight).sum()
     }
 }
 
 impl Delivery {
-    /// The last revision that is in it.
+    /// The last revision that it holds.
     fn head(&self) -> u64 {
         match self {
-            Delivery::Changes { picks, .. } => picks.last().map_or(0, |(revision, _)| revision.number),
+            Delivery::Changes { head, .. } => *head,
             Delivery::Behind { .. } => 0,
         }
     }
@@ -159,9 +165,10 @@ impl Hub {
         let ticket = inner.next;
         inner.next += 1;
         inner.index.add(span, ticket);
-        let watch = Attached { id, span: span.clone(), next, mailbox: Arc::clone(mailbox) };
-        inner.watches.insert(ticket, watch);
+        let (span, mailbox) = (span.clone(), Arc::clone(mailbox));
         mailbox.unread().watches += 1;
+        let watch = Attached { id, span, next, mailbox, picks: Vec::new() };
+        inner.watches.insert(ticket, watch);
         Some(Ticket(ticket))
     }
 
@@ -194,33 +201,35 @@ impl Hub {
 impl Inner {
     fn publish(&mut self, revisions: &[Revision]) {
         let Some(last) = revisions.last() else { return };
-        let mut told: BTreeMap<u64, Vec<(Revision, Vec<u32>)>> = BTreeMap::new();
-        for revision in revisions {
+        let mut told = Vec::new();
+        for (index, revision) in (0_u32..).zip(revisions) {
             for (place, change) in (0_u32..).zip(revision.changes.iter()) {
-                let watches = &self.watches;
+                let watches = &mut self.watches;
                 self.index.each(&change.key, |ticket| {
-                    if watches.get(&ticket).is_none_or(|watch| watch.next > revision.number) {
+                    let Some(watch) = watches.get_mut(&ticket) else { return };
+                    if watch.next > revision.number {
                         return;
                     }
-                    let picks = told.entry(ticket).or_default();
-                    match picks.last_mut() {
-                        Some((same, places)) if same.number == revision.number => places.push(place),
-                        _ => picks.push((revision.clone(), vec![place])),
+                    if watch.picks.is_empty() {
+                        told.push(ticket);
                     }
+                    watch.picks.push((index, place));
                 });
             }
         }
         self.head = last.number;
-        for (ticket, picks) in told {
-            self.deliver(ticket, last.number, picks);
+        let revisions: Arc<[Revision]> = revisions.into();
+        for ticket in told {
+            self.deliver(ticket, &revisions);
         }
     }
 
-    fn deliver(&mut self, ticket: u64, head: u64, picks: Vec<(Revision, Vec<u32>)>) {
-        let Some(watch) = self.watches.get(&ticket) else { return };
-        let missed = picks.first().map_or(head, |(revision, _)| revision.number);
-        let id = watch.id;
-        if !watch.mailbox.deliver(Delivery::Changes { id, head, picks }) {
+    fn deliver(&mut self, ticket: u64, revisions: &Arc<[Revision]>) {
+        let Some(watch) = self.watches.get_mut(&ticket) else { return };
+        let (id, head) = (watch.id, self.head);
+        let picks = std::mem::take(&mut watch.picks);
+        let missed = picks.first().map_or(head, |(index, _)| revisions[*index as usize].number);
+        if !watch.mailbox.deliver(Delivery::Changes { id, head, revisions: Arc::clone(revisions), picks }) {
             let mailbox = Arc::clone(&watch.mailbox);
             self.remove(ticket);
             mailbox.deliver(Delivery::Behind { id, next: missed });
@@ -348,8 +357,16 @@ mod tests {
     fn read(mailbox: &Mailbox) -> Vec<Told> {
         let deliveries = std::iter::from_fn(|| mailbox.take());
         let plain = deliveries.map(|delivery| match delivery {
-            Delivery::Changes { id, picks, .. } => {
-                (id, picks.into_iter().map(|(revision, places)| (revision.number, places)).collect())
+            Delivery::Changes { id, revisions, picks, .. } => {
+                let mut told: Vec<(u64, Vec<u32>)> = Vec::new();
+                for (index, place) in picks {
+                    let number = revisions[index as usize].number;
+                    match told.last_mut() {
+                        Some((same, places)) if *same == number => places.push(place),
+                        _ => told.push((number, vec![place])),
+                    }
+                }
+                (id, told)
             }
             Delivery::Behind { id, next } => (id, vec![(next, vec![])]),
         });
@@ -365,8 +382,10 @@ mod tests {
             hub.attach(id, &Span::new(start, end), 2, &mailbox).expect("nothing was published");
         }
         publish(&hub, &[revision(2, &["/a/1", "/b", "/a/"])]);
+        let mut told = read(&mailbox);
+        told.sort_unstable();
         assert_eq!(
-            read(&mailbox),
+            told,
             [
                 (0, vec![(2, vec![0, 2])]),
                 (1, vec![(2, vec![2])]),

@@ -306,6 +306,14 @@ where
     }
 }
 
+/// What history has from a revision on.
+pub(crate) enum Past {
+    /// Nothing: it is gone before this revision.
+    Compacted(u64),
+    /// Whole revisions, and the one to go on with.
+    Changes { changes: Vec<(u64, Change)>, next: u64 },
+}
+
 /// The bounds on revisions that a request sets.
 #[derive(Debug)]
 struct Filter {

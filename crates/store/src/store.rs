@@ -19,9 +19,9 @@ use crate::group::{Group, State, keys_of};
 use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::leases::Leases;
-use crate::look::{Failure, Head, Look, Span};
+use crate::look::{Failure, Head, Look, Past, Span};
 use crate::settings::{Limits, Settings};
-use crate::watch::{Past, Watch};
+use crate::watch::Watch;
 use crate::writer::{self, Job, Room, Space, Writer};
 use crate::{apply, check, pb};
 

@@ -16,7 +16,7 @@ use tonic::Status;
 use crate::error::Refusal;
 use crate::format::Change;
 use crate::hub::{Delivery, Mailbox, Ticket};
-use crate::look::Span;
+use crate::look::{Past, Span};
 use crate::pb;
 use crate::store::Store;
 
@@ -212,9 +212,10 @@ impl Watch {
     fn read_mailbox(&mut self) -> bool {
         match self.mailbox.take() {
             None => return false,
-            Some(Delivery::Changes { id, head, picks }) => {
-                let changes = picks.iter().flat_map(|(revision, places)| {
-                    places.iter().map(|place| (revision.number, &revision.changes[*place as usize]))
+            Some(Delivery::Changes { id, head, revisions, picks }) => {
+                let changes = picks.iter().map(|(index, place)| {
+                    let revision = &revisions[*index as usize];
+                    (revision.number, &revision.changes[*place as usize])
                 });
                 if let Some(one) = self.watches.get_mut(&id) {
                     let events = one.events(changes);
@@ -388,12 +389,4 @@ fn split(events: Vec<pb::Event>, most: usize) -> Vec<Vec<pb::Event>> {
         }
     }
     parts
-}
-
-/// What history has from a revision on.
-pub(crate) enum Past {
-    /// Nothing: it is gone before this revision.
-    Compacted(u64),
-    /// Whole revisions, and the one to go on with.
-    Changes { changes: Vec<(u64, Change)>, next: u64 },
 }
