@@ -26,6 +26,7 @@ mod overlay;
 pub mod pb;
 mod serve;
 mod settings;
+mod start;
 mod store;
 mod watch;
 mod writer;

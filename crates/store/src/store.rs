@@ -6,30 +6,28 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend};
+use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 use tokio::sync::{oneshot, watch};
 
 use crate::backup::Backup;
 use crate::disk::{self, Check, Directory, Files, Trouble, io_error};
 use crate::error::{Error, Refusal};
-use crate::format::{self, CHANGES, KEYS, LEASED, LEASES, META, meta};
-use crate::group::{Group, State, keys_of};
+use crate::format::{CHANGES, KEYS, LEASED, META};
+use crate::group::{Group, keys_of};
 use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::leases::Leases;
 use crate::look::{Failure, Head, Look, Past, Span};
 use crate::settings::{Limits, Settings};
+use crate::start::{Identity, load_leases, opening, recover, state};
 use crate::watch::Watch;
 use crate::writer::{self, Job, Room, Space, Writer};
 use crate::{apply, check, pb};
 
 /// Requests that may wait for the writer: etcd refuses more than 5,000 that are not applied (`v3_server.go`).
 const WAITING: usize = 5000;
-/// What leases get beside their time after a start, as etcd's get an election's time (`Promote` in its
-/// `lessor.go`).
-const UNTIL_SERVED: Duration = Duration::from_secs(1);
 /// etcd's `AlarmType` of a store without space.
 const NO_SPACE_ALARM: i32 = 1;
 /// etcd's `AlarmRequest.AlarmAction` that asks for the list; the others set and clear, and have nothing to do
@@ -58,14 +56,6 @@ struct Shared {
     size: Arc<AtomicU64>,
     /// Why the writer has ended, once it has.
     ended: watch::Receiver<Option<String>>,
-}
-
-/// What is in every header.
-#[derive(Debug, Clone, Copy)]
-struct Identity {
-    cluster: u64,
-    member: u64,
-    term: u64,
 }
 
 impl Store {
@@ -613,76 +603,4 @@ fn require(room: Room) -> Result<(), Failure> {
 fn stopped(why: impl std::fmt::Display) -> Refusal {
     tracing::error!(%why, "the database cannot be read");
     Refusal::Stopped
-}
-
-/// Reads who the store is and which record of the journal it has; counts this start.
-fn opening(database: &Database) -> Result<(Identity, u64), Trouble> {
-    let transaction = database.begin_read().map_err(|why| Trouble::Unusable(why.to_string()))?;
-    let numbers = transaction.open_table(META)?;
-    let number = |name| format::number(&numbers, name);
-    let identity = Identity {
-        cluster: number(meta::CLUSTER)?,
-        member: number(meta::MEMBER)?,
-        term: number(meta::TERM)? + 1,
-    };
-    Ok((identity, number(meta::SEQUENCE)?))
-}
-
-/// Does again what the journal has and the database does not. Nothing is made durable: a start that is killed
-/// is begun anew.
-fn recover(
-    database: &Database,
-    journal: Box<dyn StorageBackend>,
-    identity: Identity,
-    checkpoint: u64,
-    database_path: &Path,
-    journal_path: &Path,
-) -> Result<Journal, Error> {
-    let at_database = |why: Trouble| why.at(database_path);
-    let mut transaction =
-        database.begin_write().map_err(|why| at_database(Trouble::Unusable(why.to_string())))?;
-    transaction
-        .set_durability(Durability::None)
-        .map_err(|why| at_database(Trouble::Unusable(why.to_string())))?;
-    let state = state(database).map_err(at_database)?;
-    let mut group = Group::begin(&transaction, state).map_err(|why| at_database(why.into()))?;
-    let mut failed = None;
-    let journal = Journal::open(journal, identity.cluster, checkpoint, |_, record| {
-        if failed.is_none() {
-            failed = group.replay(record).err();
-        }
-    });
-    let journal = journal.map_err(|why| Trouble::from(why).at(journal_path))?;
-    if let Some(why) = failed {
-        return Err(at_database(why.into()));
-    }
-    group.finish(Some(journal.sequence())).map_err(|why| at_database(why.into()))?;
-    count_start(&transaction, identity).map_err(at_database)?;
-    transaction.commit().map_err(|why| at_database(why.into()))?;
-    Ok(journal)
-}
-
-fn count_start(transaction: &redb::WriteTransaction, identity: Identity) -> Result<(), Trouble> {
-    transaction.open_table(META)?.insert(meta::TERM, identity.term)?;
-    Ok(())
-}
-
-/// The leases with all their time, and with what a start takes until clients can renew them.
-fn load_leases(database: &Database) -> Result<Leases, Trouble> {
-    let transaction = database.begin_read().map_err(|why| Trouble::Unusable(why.to_string()))?;
-    let mut leases = Leases::default();
-    let now = Instant::now() + UNTIL_SERVED;
-    for entry in transaction.open_table(LEASES)?.iter()? {
-        let (id, ttl) = entry?;
-        leases.grant(id.value(), ttl.value(), now);
-    }
-    Ok(leases)
-}
-
-/// How far the store is.
-fn state(database: &Database) -> Result<State, Trouble> {
-    let transaction = database.begin_read().map_err(|why| Trouble::Unusable(why.to_string()))?;
-    let numbers = transaction.open_table(META)?;
-    let head = Head::of(&numbers, &transaction.open_table(CHANGES)?)?;
-    Ok(State { head, size: format::number(&numbers, meta::SIZE)? })
 }

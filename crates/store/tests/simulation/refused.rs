@@ -136,10 +136,14 @@ fn a_database_with_foreign_sectors_is_refused_or_tells_no_lies() {
                 bytes[sector * 512..][..512].fill_with(|| rng.u8(..));
             }
         });
+        let before = killed.contents();
         match Store::open(&settings(killed.dir.path())) {
             // What redb does not use, nobody misses; all that it uses was checked by then.
             Ok(store) => assert_eq!(present(&store), KEYS, "seed {seed}"),
-            Err(_) => refusals += 1,
+            Err(error) => {
+                refusals += 1;
+                assert!(killed.contents() == before, "seed {seed}: the files were changed, after: {error}");
+            }
         }
     }
     assert!(refusals > 0, "no damage was noticed");

@@ -1,8 +1,7 @@
 //! What compaction has ended goes from the disk and from the quota, also when nobody asks for anything any more.
 
-use std::time::{Duration, Instant};
-
 use tempfile::TempDir;
+use waypost_servers::wait_until;
 use waypost_store::{Limits, Refusal, Settings, Store, pb};
 
 use crate::beside::{DEADLINE, run};
@@ -34,11 +33,7 @@ fn a_compaction_makes_room_without_another_request() {
         store.compact(pb::CompactionRequest { revision, ..Default::default() }).await.unwrap();
 
         // One value, and the one change that is left of it with what was before.
-        let deadline = Instant::now() + DEADLINE;
-        while size(&store) > 3 * 2100 {
-            assert!(Instant::now() < deadline, "{} of {full} bytes are still there", size(&store));
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        wait_until(format!("room, of {full} bytes"), DEADLINE, || size(&store) <= 3 * 2100);
         store.put(put(2000)).await.unwrap();
     });
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use waypost_store::Store;
 
-use crate::refused::{DATABASE, JOURNAL, Killed, set_format, settings};
+use crate::refused::{JOURNAL, Killed, set_format, settings};
 
 #[track_caller]
 fn assert_untouched(killed: &Killed, what: &str) {
@@ -32,27 +32,6 @@ fn a_store_of_a_later_format_is_not_written_to() {
     let killed = Killed::new();
     set_format(&killed, 999);
     assert_untouched(&killed, "a later format");
-}
-
-#[test]
-fn a_database_that_cannot_be_repaired_is_not_written_to() {
-    let mut refused = 0;
-    for seed in 0..20 {
-        let killed = Killed::new();
-        let mut rng = fastrand::Rng::with_seed(seed);
-        killed.edit(DATABASE, |bytes| {
-            for _ in 0..8 {
-                let sector = rng.usize(..bytes.len() / 512);
-                bytes[sector * 512..][..512].fill_with(|| rng.u8(..));
-            }
-        });
-        let before = killed.contents();
-        if let Err(error) = Store::open(&settings(&killed.path(""))) {
-            refused += 1;
-            assert!(killed.contents() == before, "seed {seed}: the files were changed, after: {error}");
-        }
-    }
-    assert!(refused > 0);
 }
 
 #[test]
