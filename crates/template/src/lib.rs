@@ -62,6 +62,7 @@ use crate::parser::Library;
 use crate::value::Value;
 
 pub use error::{Error, ErrorKind};
+pub use functions::{Since, functions};
 pub use glob::{BadPattern, Glob};
 pub use names::{MemoryNames, Name, Names};
 pub use reads::Reads;

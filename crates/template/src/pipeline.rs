@@ -6,7 +6,7 @@
 
 use crate::builder::number;
 use crate::code::{Call, Constant, Invocation, Op, Target};
-use crate::functions::{self, Function, Param};
+use crate::functions::{self, Function, Param, Since};
 use crate::lexer::{Kind, Token};
 use crate::literal::{self, Number};
 use crate::parser::{Library, Parsed, Parser};
@@ -195,7 +195,8 @@ impl Parser<'_> {
         Ok(Some(match token.kind {
             Kind::Identifier => {
                 let name = self.text_of(token);
-                match functions::find(&name).filter(|f| f.builtin || self.library == Library::Full) {
+                let allowed = |f: &&Function| f.since == Since::Go || self.library == Library::Full;
+                match functions::find(&name).filter(allowed) {
                     Some(function) => Term::Function(function),
                     None => return self.fail(token, format!("function {name:?} not defined")),
                 }

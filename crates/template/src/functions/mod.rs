@@ -23,11 +23,24 @@ pub(crate) struct Function {
     params: &'static [Param],
     /// The last parameter stands for any number of arguments.
     variadic: bool,
-    /// It is Go's, not confd's.
-    pub(crate) builtin: bool,
+    /// Who knows it first.
+    pub(crate) since: Since,
     /// Go declares its result as `interface {}`.
     pub(crate) boxed: bool,
     pub(crate) run: Body,
+}
+
+/// Who knows a function first; each knows all that those before it know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Since {
+    /// Go's text/template itself.
+    Go,
+    /// confd 0.16.
+    Confd016,
+    /// The fork of confd, at 0.41.
+    Confd041,
+    /// waypost alone.
+    Waypost,
 }
 
 type Body = fn(&mut Run<'_>, &mut [Operand]) -> Outcome<Value>;
@@ -57,16 +70,12 @@ impl std::fmt::Debug for Function {
 }
 
 impl Function {
-    const fn new(name: &'static str, params: &'static [Param], run: Body) -> Function {
-        Function { name, params, variadic: false, builtin: false, boxed: false, run }
+    const fn new(name: &'static str, params: &'static [Param], run: Body, since: Since) -> Function {
+        Function { name, params, variadic: false, since, boxed: false, run }
     }
 
     const fn variadic(self) -> Function {
         Function { variadic: true, ..self }
-    }
-
-    const fn builtin(self) -> Function {
-        Function { builtin: true, ..self }
     }
 
     const fn boxed(self) -> Function {
@@ -90,6 +99,11 @@ impl Function {
             _ => None,
         }
     }
+}
+
+/// All functions that templates can call, in the order of their names, and who knows each.
+pub fn functions() -> impl Iterator<Item = (&'static str, Since)> {
+    FUNCTIONS.iter().map(|function| (function.name, function.since))
 }
 
 /// The function of that name.
@@ -196,7 +210,8 @@ mod tests {
 
     #[test]
     fn confds_seventy_one_and_gos_nineteen_are_there() {
-        let builtin = FUNCTIONS.iter().filter(|function| function.builtin).count();
-        assert_eq!((FUNCTIONS.len() - builtin, builtin), (71, 19));
+        let count = |since| FUNCTIONS.iter().filter(|function| function.since == since).count();
+        // 0.16 has 4 more, which decrypt values; the fork dropped them.
+        assert_eq!([Since::Go, Since::Confd016, Since::Confd041].map(count), [19, 39, 32]);
     }
 }

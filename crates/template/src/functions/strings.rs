@@ -111,6 +111,14 @@ pub(super) fn trim_prefix(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Valu
     )
 }
 
+pub(super) fn has_prefix(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+    Ok(Value::Bool(text(&args[0]).starts_with(text(&args[1]))))
+}
+
+pub(super) fn has_suffix(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+    Ok(Value::Bool(text(&args[0]).ends_with(text(&args[1]))))
+}
+
 pub(super) fn repeat(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     let times = usize::try_from(int(&args[0])).unwrap_or(0);
     let whole = text(&args[1]);
