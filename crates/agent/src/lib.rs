@@ -8,6 +8,7 @@
 mod apply;
 mod command;
 mod diff;
+pub mod docker;
 mod engine;
 mod guard;
 mod ledger;
