@@ -17,28 +17,39 @@ use crate::{Outcome, cargo};
 pub(crate) struct Needed {
     binary: &'static str,
     package: &'static str,
-    /// The service that the package would start.
-    service: Option<&'static str>,
+    /// The units that the package, and those it brings along, would start.
+    services: &'static [&'static str],
 }
 
 const fn tool(binary: &'static str, package: &'static str) -> Needed {
-    Needed { binary, package, service: None }
+    Needed { binary, package, services: &[] }
 }
 
-const ETCD: Needed = Needed { binary: "etcd", package: "etcd-server", service: Some("etcd") };
-const NGINX: Needed = Needed { binary: "nginx", package: "nginx", service: Some("nginx") };
+const ETCD: Needed = Needed { binary: "etcd", package: "etcd-server", services: &["etcd"] };
+const NGINX: Needed = Needed { binary: "nginx", package: "nginx", services: &["nginx"] };
+const DOCKERD: Needed = Needed {
+    binary: "dockerd",
+    package: "docker.io",
+    services: &["docker.socket", "docker.service", "containerd.service"],
+};
+/// Another one may be on `PATH`; dockerd's package brings the one that is used.
+const DOCKER: Needed = tool("docker", "docker.io");
 const ETCDCTL: Needed = tool("etcdctl", "etcd-client");
 const SETPRIV: Needed = tool("setpriv", "util-linux");
 const STRACE: Needed = tool("strace", "strace");
 const IP: Needed = tool("ip", "iproute2");
 const PYTHON: Needed = tool("python3", "python3");
 const PIP: Needed = tool("pip3", "python3-pip");
+const BUSYBOX: Needed = tool("busybox", "busybox-static");
+const NETCAT: Needed = tool("nc.openbsd", "netcat-openbsd");
+const UNSHARE: Needed = tool("unshare", "util-linux");
 
 /// What the demo starts.
 pub(crate) const DEMO: &[Needed] = &[NGINX];
 
 /// What the tests start.
-pub(crate) const TEST: &[Needed] = &[ETCD, ETCDCTL, NGINX, SETPRIV, STRACE, IP, PYTHON, PIP];
+pub(crate) const TEST: &[Needed] =
+    &[ETCD, ETCDCTL, NGINX, SETPRIV, STRACE, IP, PYTHON, PIP, DOCKERD, DOCKER, BUSYBOX, NETCAT, UNSHARE];
 
 /// What the benchmark starts.
 pub(crate) const BENCH: &[Needed] = &[ETCD, PYTHON];
@@ -107,7 +118,7 @@ fn disable_services(installed: &[Needed]) {
     if !Path::new("/run/systemd/system").exists() {
         return;
     }
-    for service in installed.iter().filter_map(|needed| needed.service) {
+    for service in installed.iter().flat_map(|needed| needed.services) {
         let mut systemctl = Command::new("systemctl");
         systemctl.args(["disable", "--now", service]);
         if let Err(why) = cargo::run(systemctl) {

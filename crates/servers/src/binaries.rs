@@ -15,6 +15,10 @@ pub const PACKAGES: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("strace", "strace"),
     ("ip", "iproute2"),
+    ("dockerd", "docker.io"),
+    ("docker", "docker.io"),
+    ("busybox", "busybox-static"),
+    ("unshare", "util-linux"),
 ];
 
 /// Set by `cargo xtask test`: a missing server is a failure, not a skip.
@@ -47,7 +51,12 @@ pub fn available(binaries: &[&str]) -> bool {
     if missing.is_empty() {
         return true;
     }
-    let why = missing.join("; ");
+    unavailable(&missing.join("; "))
+}
+
+/// Says that the calling test is skipped, and why; false, for the caller to return it.
+#[track_caller]
+pub(crate) fn unavailable(why: &str) -> bool {
     if env::var_os(REQUIRED).is_some_and(|value| value == "1") {
         panic!("{why}");
     }

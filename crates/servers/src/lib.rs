@@ -21,6 +21,7 @@
 mod binaries;
 mod certificates;
 mod client;
+mod docker;
 mod etcd;
 mod http;
 mod nginx;
@@ -33,6 +34,7 @@ mod wait;
 pub use binaries::{PACKAGES, available, find};
 pub use certificates::Certificates;
 pub use client::{Response, get, get_within};
+pub use docker::{Docker, docker_is_permitted, install};
 pub use etcd::{Etcd, EtcdCluster, EtcdGrpcProxy, EtcdOptions, Permission};
 pub use http::Http;
 pub use nginx::{Nginx, NginxLayout};
