@@ -1,5 +1,7 @@
 //! Brings one destination to what its template makes of a view: render, compare, stage, check, swap.
 //!
+//! Where nothing is to be changed ([`Policy::noop`]) it ends with the comparison.
+//!
 //! The ledger is told before the swap, so that a reload is owed from the moment the file can be new. Files
 //! are written on a thread that may block, so that a slow disk does not keep the registry waiting.
 
@@ -15,7 +17,18 @@ use crate::ledger::{Hash, Known};
 use crate::names::count;
 use crate::place::{Current, Staged, Swapped};
 use crate::source::Source;
-use crate::{Failure, Ledger, Resource, Step};
+use crate::{Difference, Failure, Ledger, Resource, Step};
+
+/// How far an apply goes, and what it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Nothing is changed; what would be is told.
+    pub noop: bool,
+    /// Stage files that are not swapped in stay.
+    pub keep_stage: bool,
+    /// A stage file is written even if the destination is as wanted, as confd 0.16 does.
+    pub always_stage: bool,
+}
 
 /// A resource with what applying it needs.
 #[derive(Debug)]
@@ -23,6 +36,7 @@ pub(crate) struct Work {
     pub(crate) resource: Arc<Resource>,
     pub(crate) source: Source,
     pub(crate) ledger: Arc<Ledger>,
+    policy: Policy,
     /// The destination as it was last put in place, so that it need not be read to be compared.
     current: Mutex<Option<Current>>,
 }
@@ -31,12 +45,18 @@ pub(crate) struct Work {
 struct Prepared {
     content: Hash,
     /// None if the destination is as wanted.
-    staged: Option<Staged>,
+    change: Option<Planned>,
+}
+
+enum Planned {
+    Staged(Staged),
+    /// What would change, were anything to be changed.
+    Shown(Box<Difference>),
 }
 
 impl Work {
-    pub(crate) fn new(resource: Arc<Resource>, ledger: Arc<Ledger>) -> Arc<Work> {
-        Arc::new(Work { resource, source: Source::default(), ledger, current: Mutex::default() })
+    pub(crate) fn new(resource: Arc<Resource>, ledger: Arc<Ledger>, policy: Policy) -> Arc<Work> {
+        Arc::new(Work { resource, source: Source::default(), ledger, policy, current: Mutex::default() })
     }
 
     /// Applies the resource to `view`.
@@ -62,7 +82,7 @@ impl Work {
         let (prepared, looked_at) = blocking(move || work.prepare(&seen)).await?;
         *reads = looked_at;
         let prepared = prepared?;
-        if prepared.staged.is_some() {
+        if matches!(prepared.change, Some(Planned::Staged(_))) {
             let line = command::line(check, &self.resource, Step::Check)?;
             command::run(&line, check.timeout, Step::Check).await?;
         }
@@ -78,14 +98,28 @@ impl Work {
     }
 
     fn stage(&self, bytes: &[u8]) -> Result<Prepared, Failure> {
-        let content = Hash::of(bytes);
-        let current = Current::look(&self.resource, *self.current())?;
-        let is_wanted = current.is_some_and(|current| current.is(content, self.resource.attributes));
-        let staged = match is_wanted {
-            true => None,
-            false => Some(Staged::write(&self.resource, bytes, content, current)?),
+        let (resource, content) = (&*self.resource, Hash::of(bytes));
+        let current = Current::look(resource, *self.current())?;
+        let is_wanted = current.is_some_and(|current| current.is(content, resource.attributes));
+        let Policy { noop, keep_stage, always_stage } = self.policy;
+        if is_wanted && !(keep_stage && always_stage) {
+            return Ok(Prepared { content, change: None });
+        }
+        let mut staged = None;
+        if !noop || keep_stage {
+            staged = Some(Staged::write(resource, bytes, content, current)?.kept(keep_stage));
+        }
+        if let Some(objection) =
+            resource.format.filter(|_| !is_wanted).and_then(|format| format.objection(bytes))
+        {
+            return Err(Failure::new(Step::Format, objection));
+        }
+        let change = match staged {
+            _ if is_wanted => None,
+            _ if noop => Some(Planned::Shown(Box::new(Difference::of(resource, bytes)?))),
+            staged => staged.map(Planned::Staged),
         };
-        Ok(Prepared { content, staged })
+        Ok(Prepared { content, change })
     }
 
     fn current(&self) -> MutexGuard<'_, Option<Current>> {
@@ -93,11 +127,17 @@ impl Work {
     }
 
     fn finish(&self, prepared: Prepared, view: &View) -> Result<Done, Failure> {
-        let Prepared { content, staged } = prepared;
+        let Prepared { content, change } = prepared;
         let destination = &self.resource.destination;
-        let Some(staged) = staged else {
-            let reload_owed = self.ledger.is_reload_owed(destination, content);
-            return Ok(Done { content, change: Change::None { reload_owed } });
+        let staged = match change {
+            Some(Planned::Staged(staged)) => staged,
+            Some(Planned::Shown(difference)) => {
+                return Ok(Done { content, change: Change::Wanted(difference) });
+            }
+            None => {
+                let reload_owed = !self.policy.noop && self.ledger.is_reload_owed(destination, content);
+                return Ok(Done { content, change: Change::None { reload_owed } });
+            }
         };
         let before = self.ledger.known(destination);
         let (running, keys) = before.map_or((None, 0), |known| (known.running, known.keys));
@@ -114,6 +154,9 @@ impl Work {
 
     /// Tells the ledger that `content`, rendered from `view`, is what runs.
     pub(crate) fn is_running(&self, content: Hash, view: &View) {
+        if self.policy.noop {
+            return;
+        }
         let keys = count(view, &self.resource);
         let known = Known { written: content, running: Some(content), position: view.position(), keys };
         if let Err(error) = self.ledger.running(&self.resource.destination, known) {

@@ -19,6 +19,9 @@ const SHOWN: u64 = 2048;
 
 /// Fills in the paths of `resource`; `source` is the staged file.
 pub(crate) fn line(command: &Command, resource: &Resource, step: Step) -> Result<String, Failure> {
+    if !command.is_template {
+        return Ok(command.line.clone());
+    }
     let (stage, destination) = (resource.stage(), &resource.destination);
     let data = [("src", &*stage.to_string_lossy()), ("dest", &*destination.to_string_lossy())];
     let name = format!("{step}_cmd");
@@ -118,8 +121,11 @@ mod tests {
     #[test]
     fn paths_are_filled_in() {
         let resource = crate::resource::tests::resource(std::path::Path::new("/etc"));
-        let command = Command { line: "t {{.src}} {{ .dest }}".into(), timeout: Duration::ZERO };
-        let line = line(&command, &resource, Step::Check).unwrap();
-        assert_eq!(line, "t /etc/.web.conf.waypost /etc/web.conf");
+        let mut command =
+            Command { line: "t {{.src}} {{ .dest }}".into(), timeout: Duration::ZERO, is_template: true };
+        let filled = line(&command, &resource, Step::Check).unwrap();
+        assert_eq!(filled, "t /etc/.web.conf.waypost /etc/web.conf");
+        command.is_template = false;
+        assert_eq!(line(&command, &resource, Step::Reload).unwrap(), "t {{.src}} {{ .dest }}");
     }
 }

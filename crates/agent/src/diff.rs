@@ -9,9 +9,6 @@ use waypost_backend::View;
 use crate::source::Source;
 use crate::{Failure, Resource, Step};
 
-/// How many unchanged lines stand around a change.
-const CONTEXT: usize = 3;
-
 /// What would become of one destination.
 #[derive(Debug, Clone)]
 pub struct Difference {
@@ -27,25 +24,42 @@ impl Difference {
         self.old.as_ref() == Some(&self.new)
     }
 
-    /// The unified diff; `coloured` with terminal colours.
-    pub fn unified(&self, coloured: bool) -> impl fmt::Display {
-        Unified { difference: self.clone(), coloured }
+    /// What would become of the destination of `resource` if it got `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] if the destination cannot be read.
+    pub(crate) fn of(resource: &Resource, bytes: &[u8]) -> Result<Difference, Failure> {
+        let path = &resource.destination;
+        let current = match fs::read(path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Failure::io(Step::Compare, "cannot read", path, error)),
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Difference { destination: path.clone(), old: current.map(|bytes| text(&bytes)), new: text(bytes) })
+    }
+
+    /// The unified diff with `context` unchanged lines around each change; `coloured` with terminal colours.
+    pub fn unified(&self, context: usize, coloured: bool) -> impl fmt::Display + use<'_> {
+        Unified { difference: self, context, coloured }
     }
 }
 
-struct Unified {
-    difference: Difference,
+struct Unified<'a> {
+    difference: &'a Difference,
+    context: usize,
     coloured: bool,
 }
 
-impl fmt::Display for Unified {
+impl fmt::Display for Unified<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { destination, old, new } = &self.difference;
+        let Difference { destination, old, new } = self.difference;
         let old_name = if old.is_some() { destination.display().to_string() } else { "/dev/null".into() };
         let diff = TextDiff::from_lines(old.as_deref().unwrap_or_default(), new);
         self.line(f, "1", &format!("--- {old_name}\n"))?;
         self.line(f, "1", &format!("+++ {}\n", destination.display()))?;
-        for hunk in diff.unified_diff().context_radius(CONTEXT).iter_hunks() {
+        for hunk in diff.unified_diff().context_radius(self.context).iter_hunks() {
             self.line(f, "36", &format!("{}\n", hunk.header()))?;
             for change in hunk.iter_changes() {
                 let (sign, colour) = match change.tag() {
@@ -61,7 +75,7 @@ impl fmt::Display for Unified {
     }
 }
 
-impl Unified {
+impl Unified<'_> {
     fn line(&self, f: &mut fmt::Formatter<'_>, colour: &str, line: &str) -> fmt::Result {
         match self.coloured && !colour.is_empty() {
             true => writeln!(f, "\x1b[{colour}m{}\x1b[0m", line.trim_end_matches('\n')),
@@ -77,16 +91,5 @@ impl Unified {
 /// The [`Failure`] that an apply would have, up to the comparison.
 pub fn preview(resource: &Resource, view: &View) -> Result<Difference, Failure> {
     let rendered = Source::default().render(resource, view).map_err(|unrendered| unrendered.failure)?;
-    let path = &resource.destination;
-    let current = match fs::read(path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Failure::io(Step::Compare, "cannot read", path, error)),
-    };
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(Difference {
-        destination: resource.destination.clone(),
-        old: current.map(|bytes| text(&bytes)),
-        new: text(&rendered.bytes),
-    })
+    Difference::of(resource, &rendered.bytes)
 }

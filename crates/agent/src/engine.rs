@@ -5,7 +5,8 @@
 //! and the pause is over, and from time to time in any case, since files and templates change too.
 //! Resources with the same reload command share a target: one reload in flight, and whatever is swapped in
 //! meanwhile costs one more. A reload waits for the resources of its target that are being applied, and no
-//! new ones are begun before it has started, so that a change to many files ends in one reload.
+//! new ones are begun before it has started, so that a change to many files ends in one reload. A reload that
+//! its rate limit puts off holds nobody back: it is owed, and takes what is there when its time has come.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,10 +18,13 @@ use waypost_template::Reads;
 use crate::guard::{Comparison, Doubt, Verdict, judge};
 use crate::ledger::{Hash, Known};
 use crate::names::{count, name, sees};
-use crate::{Failure, Report, Resource};
+use crate::{Difference, Failure, Report, Resource, docker};
 
 /// How many resources are applied at once.
 const APPLIED_AT_ONCE: usize = 4;
+
+/// So many times its debounce a change is put off at most, however often its keys change meanwhile.
+const DEBOUNCES: u32 = 10;
 
 /// How the engine waits.
 #[derive(Debug, Clone)]
@@ -31,12 +35,18 @@ pub(crate) struct Pace {
     pub(crate) refresh_every: Duration,
     /// The shortest and the longest pause after a failure.
     pub(crate) retry: (Duration, Duration),
+    /// How long the keys of a resource that does not say so itself must be quiet before it is applied.
+    pub(crate) debounce: Duration,
+    /// How long changes are collected before the first of them is applied.
+    pub(crate) batch: Duration,
+    /// One resource after the other, and none after one that failed.
+    pub(crate) fail_fast: bool,
 }
 
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Store(Update),
+    Store { store: usize, update: Update },
     Applied { resource: usize, applied: Applied },
     Reloaded { target: usize, took: Duration, result: Result<(), Failure> },
     Stop,
@@ -71,35 +81,69 @@ pub(crate) struct Applied {
 }
 
 /// A destination that is as wanted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Done {
     pub(crate) content: Hash,
     pub(crate) change: Change,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Change {
     /// It was so already; a reload may be owed from an earlier life.
     None {
         reload_owed: bool,
     },
+    /// It would have become so, were anything to be changed at all.
+    Wanted(Box<Difference>),
     Swapped {
         in_place: bool,
     },
 }
 
-/// A reload command with its paths filled in.
-#[derive(Debug, Clone)]
-pub(crate) struct Reload {
-    pub(crate) line: Arc<str>,
-    pub(crate) timeout: Duration,
+impl Change {
+    fn asks_for_a_reload(&self) -> bool {
+        matches!(self, Change::None { reload_owed: true } | Change::Swapped { .. })
+    }
 }
 
-/// A reload, and what is known of it; resources with the same command line share it.
+/// A reload, ready to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Reload {
+    /// A command's line with its paths filled in, or what else is done: equal ones are one target.
+    pub(crate) name: Arc<str>,
+    pub(crate) means: Means,
+    /// How long after it began the next one may begin.
+    pub(crate) min_interval: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Means {
+    /// The name is the line.
+    Command {
+        timeout: Duration,
+    },
+    Docker(docker::Signal),
+}
+
+impl Reload {
+    /// Takes what another resource wants of the same reload.
+    fn join(&mut self, other: Reload) {
+        self.min_interval = self.min_interval.max(other.min_interval);
+        if let (Means::Command { timeout }, Means::Command { timeout: others }) =
+            (&mut self.means, other.means)
+        {
+            *timeout = others.max(*timeout);
+        }
+    }
+}
+
+/// A reload, and what is known of it; resources with the same one share it.
 #[derive(Debug)]
 struct Target {
     reload: Reload,
     owed: bool,
+    /// When its rate limit lets it begin again.
+    limited_until: Option<Instant>,
     /// What the reload in flight finds: each resource's content, and the view it was rendered from.
     running: Option<Vec<(usize, Hash, View)>>,
     retry_at: Option<Instant>,
@@ -128,7 +172,23 @@ struct State {
     doubt: Option<Doubt>,
     /// The reason for a hold that was told last.
     told: Option<String>,
+    /// A change that waits for its keys to be quiet.
+    put_off: Option<PutOff>,
     backoff: Backoff,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct PutOff {
+    since: Instant,
+    until: Instant,
+}
+
+/// What is known of a store.
+#[derive(Debug, Default)]
+struct Followed {
+    view: Option<View>,
+    /// Why it cannot be read, as it was told last.
+    unreachable: Option<String>,
 }
 
 /// All resources and targets.
@@ -137,10 +197,12 @@ pub(crate) struct Engine {
     pace: Pace,
     states: Vec<State>,
     targets: Vec<Target>,
-    view: Option<View>,
-    /// Why the store cannot be read, as it was told last.
-    unreachable: Option<String>,
+    stores: Vec<Followed>,
     refresh_at: Instant,
+    /// When changes have been collected for long enough.
+    batch_until: Option<Instant>,
+    /// Something was begun since it was last told that nothing is left to do.
+    has_worked: bool,
     is_stopping: bool,
 }
 
@@ -157,14 +219,14 @@ impl Engine {
         let mut states = Vec::new();
         for (resource, reload, remembered) in resources {
             let target = reload.map(|reload| {
-                if let Some(known) = targets.iter().position(|target| target.reload.line == reload.line) {
-                    let timeout = &mut targets[known].reload.timeout;
-                    *timeout = reload.timeout.max(*timeout);
+                if let Some(known) = targets.iter().position(|target| target.reload.name == reload.name) {
+                    targets[known].reload.join(reload);
                     return known;
                 }
                 targets.push(Target {
                     reload,
                     owed: false,
+                    limited_until: None,
                     running: None,
                     retry_at: None,
                     backoff: backoff(),
@@ -180,24 +242,38 @@ impl Engine {
                 remembered,
                 doubt: None,
                 told: None,
+                put_off: None,
                 backoff: backoff(),
             });
         }
+        let count = states.iter().map(|state: &State| state.resource.store + 1).max().unwrap_or_default();
+        let stores = std::iter::repeat_with(Followed::default).take(count).collect();
         let refresh_at = now + pace.refresh_every;
-        Engine { pace, states, targets, view: None, unreachable: None, refresh_at, is_stopping: false }
+        Engine {
+            pace,
+            states,
+            targets,
+            stores,
+            refresh_at,
+            batch_until: None,
+            has_worked: false,
+            is_stopping: false,
+        }
     }
 
     /// Takes note of `event`; gives what is to be told or recorded because of it.
     pub(crate) fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
-            Event::Store(Update::Changed { view, changed, continuity }) => {
-                self.adopt(view, &changed, continuity, now)
+            Event::Store { store, update: Update::Changed { view, changed, continuity } } => {
+                self.adopt(store, view, &changed, continuity, now)
             }
-            Event::Store(Update::Unreachable(error)) => {
+            Event::Store { store, update: Update::Unreachable(error) } => {
                 let reason = error.chain();
-                let is_told = self.unreachable.as_ref() == Some(&reason);
-                self.unreachable = Some(reason.clone());
-                if is_told { Vec::new() } else { vec![Action::Report(Report::Unreachable { reason })] }
+                let told = self.stores[store].unreachable.replace(reason.clone());
+                match told == Some(reason.clone()) {
+                    true => Vec::new(),
+                    false => vec![Action::Report(Report::Unreachable { reason })],
+                }
             }
             Event::Applied { resource, applied } => self.applied(resource, applied, now),
             Event::Reloaded { target, took, result } => self.reloaded(target, took, result, now),
@@ -211,11 +287,21 @@ impl Engine {
     /// Gives what is to be started at `now`.
     pub(crate) fn schedule(&mut self, now: Instant) -> Vec<Action> {
         self.wake(now);
-        let mut actions = self.start_reloads();
+        let mut actions = self.start_reloads(now);
         if !self.is_stopping {
             self.start_applies(now, &mut actions);
         }
+        if self.has_worked && self.is_idle() && !self.states.iter().any(|state| self.can_begin(state)) {
+            self.has_worked = false;
+            actions.push(Action::Report(Report::Rested { in_sync: self.is_in_sync() }));
+        }
         actions
+    }
+
+    /// True if the resource waits for its turn, and for nothing else.
+    fn can_begin(&self, state: &State) -> bool {
+        let is_readable = self.stores[state.resource.store].view.is_some();
+        is_readable && state.put_off.is_none() && matches!(state.phase, Phase::Dirty)
     }
 
     /// When [`Engine::schedule`] is wanted, whatever happens before.
@@ -223,10 +309,11 @@ impl Engine {
         let pauses = self.states.iter().filter_map(|state| match state.phase {
             Phase::Failed { until } => Some(until),
             Phase::Held { until } => until,
+            Phase::Dirty => state.put_off.map(|put_off| put_off.until),
             _ => None,
         });
-        let retries = self.targets.iter().filter_map(|target| target.retry_at);
-        pauses.chain(retries).fold(self.refresh_at, Instant::min)
+        let retries = self.targets.iter().flat_map(|target| [target.retry_at, target.limited_until]);
+        pauses.chain(retries.flatten()).fold(self.refresh_at, Instant::min)
     }
 
     /// True if nothing is in flight and nothing can be begun without a new event or more time.
@@ -246,27 +333,44 @@ impl Engine {
         self.states.iter().all(is_clean) && self.targets.iter().all(|target| !target.owed)
     }
 
-    fn adopt(&mut self, view: View, changed: &[Key], continuity: Continuity, now: Instant) -> Vec<Action> {
+    fn adopt(
+        &mut self,
+        store: usize,
+        view: View,
+        changed: &[Key],
+        continuity: Continuity,
+        now: Instant,
+    ) -> Vec<Action> {
         let mut actions = Vec::new();
         let position = view.position();
-        if continuity == Continuity::First || self.unreachable.take().is_some() {
+        let followed = &mut self.stores[store];
+        if continuity == Continuity::First || followed.unreachable.take().is_some() {
             actions.push(Action::Report(Report::Read { keys: view.len(), position }));
         }
+        followed.view = Some(view);
         let why = (!continuity.is_continued()).then(|| continuity.to_string());
-        for state in &mut self.states {
+        let batch_until = self.batch_until.unwrap_or(now + self.pace.batch);
+        let mut is_touched = false;
+        for state in self.states.iter_mut().filter(|state| state.resource.store == store) {
             let why =
                 why.clone().or_else(|| state.remembered.as_ref().and_then(|known| doubts(known, position)));
             if state.is_touched(changed) || (why.is_some() && state.remembered.is_some()) {
                 state.doubt = why.map(|why| Doubt { why, since: now }).or(state.doubt.take());
                 state.touch();
+                if continuity == Continuity::Continued && state.reads.is_some() {
+                    state.put_off(now, batch_until, self.pace.debounce);
+                    is_touched = true;
+                }
             }
+        }
+        if is_touched {
+            self.batch_until = Some(batch_until);
         }
         let doubt =
             self.states.iter().filter_map(|state| state.doubt.as_ref()).find(|doubt| doubt.since == now);
         if let Some(doubt) = doubt {
             actions.push(Action::Report(Report::Doubted { reason: doubt.why.clone() }));
         }
-        self.view = Some(view);
         actions
     }
 
@@ -284,14 +388,15 @@ impl Engine {
         let report = match applied.result {
             Ok(done) => {
                 state.settled(view.clone(), done.content);
-                match state.target.filter(|_| done.change != Change::None { reload_owed: false }) {
-                    Some(target) => self.targets[target].owe(),
+                match state.target.filter(|_| done.change.asks_for_a_reload()) {
+                    Some(target) => actions.extend(self.targets[target].owe(now)),
                     None => {
                         actions.push(Action::Running { resource: number, content: done.content, view });
                     }
                 }
                 match done.change {
                     Change::None { .. } => Report::Unchanged { resource },
+                    Change::Wanted(difference) => Report::WouldChange { resource, difference },
                     Change::Swapped { in_place } => {
                         Report::Applied { resource, position, took: applied.took, in_place }
                     }
@@ -319,7 +424,7 @@ impl Engine {
     ) -> Vec<Action> {
         let target = &mut self.targets[number];
         let Some(found) = target.running.take() else { return Vec::new() };
-        let command = Arc::clone(&target.reload.line);
+        let command = Arc::clone(&target.reload.name);
         match result {
             Ok(()) => {
                 target.backoff.succeeded();
@@ -352,12 +457,17 @@ impl Engine {
                 _ => {}
             }
         }
+        for state in &mut self.states {
+            state.put_off = state.put_off.filter(|put_off| now < put_off.until);
+        }
         for target in &mut self.targets {
             target.retry_at = target.retry_at.filter(|at| now < *at);
+            target.limited_until = target.limited_until.filter(|at| now < *at);
         }
+        self.batch_until = self.batch_until.filter(|until| now < *until);
     }
 
-    fn start_reloads(&mut self) -> Vec<Action> {
+    fn start_reloads(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         for (number, target) in self.targets.iter_mut().enumerate() {
             let mut ours = self.states.iter().enumerate().filter(|(_, state)| state.target == Some(number));
@@ -365,6 +475,7 @@ impl Engine {
                 continue;
             }
             target.owed = false;
+            target.limited_until = Some(now + target.reload.min_interval).filter(|until| now < *until);
             let content = |(number, state): (usize, &State)| {
                 state.believed.as_ref().map(|(view, content)| (number, *content, view.clone()))
             };
@@ -374,18 +485,31 @@ impl Engine {
         actions
     }
 
+    /// True if the resource has to wait for a reload of its target to begin, or for another one that writes
+    /// the same file.
+    fn is_kept_back(&self, state: &State, in_flight: &[Arc<Resource>]) -> bool {
+        let is_same = |other: &Arc<Resource>| other.destination == state.resource.destination;
+        state.target.is_some_and(|target| self.targets[target].is_waiting()) || in_flight.iter().any(is_same)
+    }
+
     fn start_applies(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let Some(view) = &self.view else { return };
-        let mut room =
-            APPLIED_AT_ONCE.saturating_sub(self.states.iter().filter(|state| state.is_applying()).count());
-        for (number, state) in self.states.iter_mut().enumerate() {
-            let is_kept_back = state.target.is_some_and(|target| self.targets[target].is_waiting());
-            if room == 0 || is_kept_back || !matches!(state.phase, Phase::Dirty) {
+        let in_flight = self.states.iter().filter(|state| state.is_applying());
+        let mut in_flight: Vec<Arc<Resource>> = in_flight.map(|state| Arc::clone(&state.resource)).collect();
+        for number in 0..self.states.len() {
+            let is_stop = self.pace.fail_fast && matches!(self.states[number].phase, Phase::Failed { .. });
+            if is_stop || in_flight.len() >= self.pace.at_once() {
+                break;
+            }
+            let state = &self.states[number];
+            if !self.can_begin(state) || self.is_kept_back(state, &in_flight) {
                 continue;
             }
+            let state = &mut self.states[number];
+            let Some(view) = &self.stores[state.resource.store].view else { continue };
             match judge(state.doubt.as_ref(), now, self.pace.settle, state.comparison(view)) {
                 Verdict::Apply => {
-                    room -= 1;
+                    in_flight.push(Arc::clone(&state.resource));
+                    self.has_worked = true;
                     state.phase = Phase::Applying { view: view.clone(), again: false };
                     actions.push(Action::Apply { resource: number, view: view.clone() });
                 }
@@ -402,15 +526,24 @@ impl Engine {
     }
 }
 
+impl Pace {
+    fn at_once(&self) -> usize {
+        if self.fail_fast { 1 } else { APPLIED_AT_ONCE }
+    }
+}
+
 impl Target {
-    fn owe(&mut self) {
+    /// A reload is owed from now on; tells if its rate limit puts it off.
+    fn owe(&mut self, now: Instant) -> Option<Action> {
         self.owed = true;
         self.retry_at = None;
+        let pause = self.limited_until?.saturating_duration_since(now);
+        Some(Action::Report(Report::PutOff { command: Arc::clone(&self.reload.name), pause }))
     }
 
     /// True if a reload is owed that can start as soon as its resources are in place.
     fn is_waiting(&self) -> bool {
-        self.owed && self.running.is_none() && self.retry_at.is_none()
+        self.owed && self.running.is_none() && self.retry_at.is_none() && self.limited_until.is_none()
     }
 }
 
@@ -432,6 +565,14 @@ impl State {
             Phase::Applying { again, .. } => *again = true,
             phase => *phase = Phase::Dirty,
         }
+    }
+
+    /// Puts a change that came `now` off: until the batch is full and the keys have been quiet.
+    fn put_off(&mut self, now: Instant, batch_until: Instant, debounce: Duration) {
+        let debounce = self.resource.debounce.unwrap_or(debounce);
+        let since = self.put_off.map_or(now, |put_off| put_off.since);
+        let quiet = (now + debounce).min(since + debounce * DEBOUNCES);
+        self.put_off = Some(PutOff { since, until: quiet.max(batch_until) });
     }
 
     fn settled(&mut self, view: View, content: Hash) {

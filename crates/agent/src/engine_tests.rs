@@ -14,7 +14,12 @@ const PACE: Pace = Pace {
     settle: Duration::from_secs(30),
     refresh_every: Duration::from_secs(600),
     retry: (Duration::from_secs(1), Duration::from_secs(60)),
+    debounce: Duration::ZERO,
+    batch: Duration::ZERO,
+    fail_fast: false,
 };
+
+type Listed = (Arc<Resource>, Option<Reload>, Option<Known>);
 
 /// An engine, its clock, and what it did, in words.
 struct Bench {
@@ -23,11 +28,16 @@ struct Bench {
 }
 
 /// A resource that reads `/NAME` and below, with a reload command or none.
-fn resource(name: &str, reload: Option<&str>) -> (Arc<Resource>, Option<Reload>, Option<Known>) {
+fn resource(name: &str, reload: Option<&str>) -> Listed {
     let mut resource = crate::resource::tests::resource(Path::new("/etc"));
     resource.name = name.to_owned();
+    resource.destination = format!("/etc/{name}.conf").into();
     resource.keys = vec![Prefix::new(&format!("/{name}"))];
-    let reload = reload.map(|line| Reload { line: line.into(), timeout: Duration::from_secs(9) });
+    let reload = reload.map(|line| Reload {
+        name: line.into(),
+        means: Means::Command { timeout: Duration::from_secs(9) },
+        min_interval: Duration::ZERO,
+    });
     (Arc::new(resource), reload, None)
 }
 
@@ -62,10 +72,20 @@ fn failed(step: Step) -> Applied {
     Applied { result, reads: Some(reads("web")), took: Duration::ZERO }
 }
 
+/// With a setting changed.
+fn with<T>(mut of: T, change: impl FnOnce(&mut T)) -> T {
+    change(&mut of);
+    of
+}
+
 impl Bench {
-    fn new(resources: impl IntoIterator<Item = (Arc<Resource>, Option<Reload>, Option<Known>)>) -> Bench {
+    fn paced(pace: Pace, resources: impl IntoIterator<Item = Listed>) -> Bench {
         let now = Instant::now();
-        Bench { engine: Engine::new(PACE, resources, now), now }
+        Bench { engine: Engine::new(pace, resources, now), now }
+    }
+
+    fn new(resources: impl IntoIterator<Item = Listed>) -> Bench {
+        Bench::paced(PACE, resources)
     }
 
     /// One resource `web` with a reload, in sync with `keys` at revision 5.
@@ -86,8 +106,8 @@ impl Bench {
 
     fn changed(&mut self, new: View, continuity: Continuity) -> Vec<String> {
         let empty = View::empty(new.position());
-        let changed = self.engine.view.as_ref().unwrap_or(&empty).differences(&new);
-        self.handle(Event::Store(Update::Changed { view: new, changed, continuity }))
+        let changed = self.engine.stores[0].view.as_ref().unwrap_or(&empty).differences(&new);
+        self.handle(Event::Store { store: 0, update: Update::Changed { view: new, changed, continuity } })
     }
 
     fn applied(&mut self, resource: usize, applied: Applied) -> Vec<String> {
@@ -219,7 +239,7 @@ fn a_change_after_a_failed_reload_is_applied_and_reloaded_at_once() {
 fn a_store_that_does_not_answer_changes_nothing() {
     let mut bench = Bench::in_sync(&[("/web/1", "a")]);
     let away = Error::new(ErrorKind::Unavailable, "etcd", "watch", "/");
-    assert!(bench.handle(Event::Store(Update::Unreachable(away))).is_empty());
+    assert!(bench.handle(Event::Store { store: 0, update: Update::Unreachable(away) }).is_empty());
     assert!(bench.engine.is_in_sync());
 }
 
@@ -283,4 +303,134 @@ fn told_to_stop_it_finishes_what_is_under_way_and_begins_nothing() {
     assert_eq!(bench.applied(0, swapped("web")), ["reload 0"]);
     assert!(bench.reloaded(Ok(())).is_empty());
     assert!(bench.engine.is_idle());
+}
+
+#[test]
+fn changes_are_applied_once_the_keys_are_quiet() {
+    let pace = with(PACE, |pace| pace.debounce = Duration::from_secs(2));
+    let mut bench = Bench::paced(pace, [resource("web", None)]);
+    assert_eq!(bench.changed(view(5, &[]), Continuity::First), ["apply 0"], "the first view is not put off");
+    bench.applied(0, swapped("web"));
+    let begun = bench.now;
+    for second in 0..3 {
+        bench.now = begun + Duration::from_secs(second);
+        let value = second.to_string();
+        let new = view(6 + second, &[("/web/1", &value)]);
+        assert!(bench.changed(new, Continuity::Continued).is_empty());
+    }
+    assert_eq!(bench.wait(), ["apply 0"]);
+    assert_eq!(bench.now - begun, Duration::from_secs(4), "two seconds after the last change");
+}
+
+#[test]
+fn keys_that_are_never_quiet_are_applied_in_the_end() {
+    let pace = with(PACE, |pace| pace.debounce = Duration::from_secs(2));
+    let mut bench = Bench::paced(pace, [resource("web", None)]);
+    bench.changed(view(5, &[]), Continuity::First);
+    bench.applied(0, swapped("web"));
+    let begun = bench.now;
+    let applied = (1..100).find(|second| {
+        bench.now = begun + Duration::from_secs(*second);
+        let value = second.to_string();
+        bench.changed(view(5 + second, &[("/web/1", &value)]), Continuity::Continued) == ["apply 0"]
+    });
+    assert_eq!(applied, Some(21), "ten times the debounce after the first change");
+}
+
+#[test]
+fn a_resource_has_a_debounce_of_its_own() {
+    let (web, reload, known) = resource("web", None);
+    let web = Arc::new(with(Resource::clone(&web), |web| web.debounce = Some(Duration::from_secs(7))));
+    let mut bench = Bench::new([(web, reload, known), resource("db", None)]);
+    bench.changed(view(5, &[]), Continuity::First);
+    bench.applied(0, swapped("web"));
+    bench.applied(1, swapped("db"));
+    let begun = bench.now;
+    let both = [("/web/1", "a"), ("/db/1", "a")];
+    assert_eq!(bench.changed(view(6, &both), Continuity::Continued), ["apply 1"]);
+    assert_eq!(bench.wait(), ["apply 0"]);
+    assert_eq!(bench.now - begun, Duration::from_secs(7));
+}
+
+#[test]
+fn changes_are_collected_for_the_batch_interval() {
+    let pace = with(PACE, |pace| pace.batch = Duration::from_secs(5));
+    let mut bench = Bench::paced(pace, [resource("web", None), resource("db", None)]);
+    bench.changed(view(5, &[]), Continuity::First);
+    bench.applied(0, swapped("web"));
+    bench.applied(1, swapped("db"));
+    let begun = bench.now;
+    assert!(bench.changed(view(6, &[("/web/1", "a")]), Continuity::Continued).is_empty());
+    bench.now += Duration::from_secs(4);
+    assert!(bench.changed(view(7, &[("/web/1", "a"), ("/db/1", "a")]), Continuity::Continued).is_empty());
+    assert_eq!(bench.wait(), ["apply 0", "apply 1"]);
+    assert_eq!(bench.now - begun, Duration::from_secs(5), "counted from the first change");
+}
+
+#[test]
+fn a_reload_that_its_limit_puts_off_comes_and_files_are_written_meanwhile() {
+    let (web, reload, known) = resource("web", Some("reload"));
+    let reload = reload.map(|reload| with(reload, |it| it.min_interval = Duration::from_secs(30)));
+    let mut bench = Bench::new([(web, reload, known)]);
+    bench.changed(view(5, &[]), Continuity::First);
+    assert_eq!(bench.applied(0, swapped("web")), ["reload 0"]);
+    bench.reloaded(Ok(()));
+    let begun = bench.now;
+    for revision in 6..9 {
+        let value = revision.to_string();
+        let new = view(revision, &[("/web/1", &value)]);
+        assert_eq!(bench.changed(new, Continuity::Continued), ["apply 0"], "the limit holds no file back");
+        assert!(bench.applied(0, swapped("web")).is_empty(), "the limit holds the reload back");
+        assert!(!bench.engine.is_in_sync());
+    }
+    assert_eq!(bench.wait(), ["reload 0"], "one for all");
+    assert_eq!(bench.now - begun, Duration::from_secs(30));
+    bench.reloaded(Ok(()));
+    assert!(bench.engine.is_in_sync());
+}
+
+#[test]
+fn nothing_is_begun_behind_one_that_failed_if_that_is_asked_for() {
+    let pace = with(PACE, |pace| pace.fail_fast = true);
+    let mut bench = Bench::paced(pace, [resource("web", None), resource("db", None)]);
+    assert_eq!(bench.changed(view(5, &[]), Continuity::First), ["apply 0"], "one after the other");
+    assert_eq!(bench.applied(0, failed(Step::Render)), ["failed"]);
+    assert_eq!(bench.wait(), ["apply 0"]);
+    assert_eq!(bench.applied(0, swapped("web")), ["apply 1"]);
+}
+
+#[test]
+fn two_resources_of_one_file_are_applied_one_after_the_other() {
+    let (db, _, _) = resource("db", None);
+    let db = Arc::new(with(Resource::clone(&db), |db| db.destination = "/etc/web.conf".into()));
+    let mut bench = Bench::new([resource("web", None), (db, None, None)]);
+    assert_eq!(bench.changed(view(5, &[]), Continuity::First), ["apply 0"]);
+    assert_eq!(bench.applied(0, swapped("web")), ["apply 1"]);
+}
+
+#[test]
+fn a_store_that_does_not_answer_keeps_no_resource_of_another_one_waiting() {
+    let (db, _, _) = resource("db", None);
+    let db = Arc::new(with(Resource::clone(&db), |db| db.store = 1));
+    let mut bench = Bench::new([resource("web", None), (db, None, None)]);
+    assert_eq!(bench.changed(view(5, &[("/db/1", "not the one")]), Continuity::First), ["apply 0"]);
+    assert!(bench.applied(0, swapped("web")).is_empty());
+    assert!(!bench.engine.is_in_sync() && bench.engine.is_idle());
+    let update = Update::Changed { view: view(9, &[]), changed: Vec::new(), continuity: Continuity::First };
+    assert_eq!(bench.handle(Event::Store { store: 1, update }), ["apply 1"]);
+}
+
+#[test]
+fn it_is_told_once_when_all_that_can_be_done_is_done() {
+    let mut bench = Bench::new([resource("web", None)]);
+    let update = Update::Changed { view: view(5, &[]), changed: Vec::new(), continuity: Continuity::First };
+    bench.engine.handle(Event::Store { store: 0, update }, bench.now);
+    let rested = |actions: Vec<Action>| {
+        actions.iter().any(|action| matches!(action, Action::Report(Report::Rested { in_sync: false })))
+    };
+    assert!(!rested(bench.engine.schedule(bench.now)), "it is being applied");
+    let applied = Event::Applied { resource: 0, applied: failed(Step::Render) };
+    bench.engine.handle(applied, bench.now);
+    assert!(rested(bench.engine.schedule(bench.now)));
+    assert!(!rested(bench.engine.schedule(bench.now)));
 }

@@ -5,7 +5,7 @@
 //! reload is owed that may have run already. A reload that is owed is never forgotten, since whatever file
 //! is there is compared with what is known to run.
 //!
-//! One agent works on a directory; a second one is refused.
+//! One agent works on a directory; a second one is refused. A ledger in memory knows nothing of a restart.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -70,9 +70,10 @@ struct Record {
 /// What is known of all destinations, in memory and in a directory.
 #[derive(Debug)]
 pub struct Ledger {
-    directory: PathBuf,
+    /// None if it is in memory only.
+    directory: Option<PathBuf>,
     known: Mutex<HashMap<Name, State>>,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// What the entry of a destination is called: a hash of its path.
@@ -109,6 +110,11 @@ pub enum LedgerError {
 }
 
 impl Ledger {
+    /// A ledger that is forgotten with the process: a reload that is owed then is not known to the next one.
+    pub fn in_memory() -> Ledger {
+        Ledger { directory: None, known: Mutex::default(), _lock: None }
+    }
+
     /// Opens the ledger in `directory`, which is made if it is missing.
     ///
     /// # Errors
@@ -127,7 +133,7 @@ impl Ledger {
             Err(fs::TryLockError::Error(source)) => return Err(unusable(source)),
         }
         let known = read_all(&entries).map_err(unusable)?;
-        Ok(Ledger { directory: entries, known: Mutex::new(known), _lock: lock })
+        Ok(Ledger { directory: Some(entries), known: Mutex::new(known), _lock: Some(lock) })
     }
 
     pub(crate) fn known(&self, destination: &Path) -> Option<Known> {
@@ -170,22 +176,9 @@ impl Ledger {
     }
 
     fn store(&self, destination: &Path, known: Known) -> io::Result<()> {
-        let record = Record {
-            destination: destination.to_owned(),
-            written: known.written,
-            running: known.running,
-            store: match known.position.store {
-                StoreId::Lasting(id) => Some(id),
-                StoreId::Drawn(_) => None,
-            },
-            revision: known.position.revision,
-            keys: known.keys,
-        };
-        let path = self.directory.join(format!("{}.json", name(destination)));
-        let beside = path.with_extension("new");
-        let mut file = private().truncate(true).open(&beside)?;
-        file.write_all(&serde_json::to_vec(&record)?)?;
-        fs::rename(&beside, &path)?;
+        if let Some(directory) = &self.directory {
+            write(directory, destination, &known)?;
+        }
         self.lock().insert(name(destination), State::Known(known));
         Ok(())
     }
@@ -193,6 +186,25 @@ impl Ledger {
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, State>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn write(directory: &Path, destination: &Path, known: &Known) -> io::Result<()> {
+    let record = Record {
+        destination: destination.to_owned(),
+        written: known.written,
+        running: known.running,
+        store: match known.position.store {
+            StoreId::Lasting(id) => Some(id),
+            StoreId::Drawn(_) => None,
+        },
+        revision: known.position.revision,
+        keys: known.keys,
+    };
+    let path = directory.join(format!("{}.json", name(destination)));
+    let beside = path.with_extension("new");
+    let mut file = private().truncate(true).open(&beside)?;
+    file.write_all(&serde_json::to_vec(&record)?)?;
+    fs::rename(&beside, &path)
 }
 
 fn private() -> OpenOptions {
@@ -273,6 +285,15 @@ mod tests {
         let ledger = Ledger::open(directory.path()).unwrap();
         assert_eq!(ledger.known(Path::new("/web")), None);
         assert!(ledger.is_reload_owed(Path::new("/web"), Hash::of(b"x")));
+    }
+
+    #[test]
+    fn a_ledger_in_memory_remembers_while_it_lives() {
+        let (web, ledger) = (Path::new("/web"), Ledger::in_memory());
+        ledger.writing(web, known(b"new", None)).unwrap();
+        assert!(ledger.is_reload_owed(web, Hash::of(b"new")));
+        ledger.running(web, known(b"new", Some(b"new"))).unwrap();
+        assert!(!ledger.is_reload_owed(web, Hash::of(b"new")));
     }
 
     #[test]

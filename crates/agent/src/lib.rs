@@ -2,14 +2,15 @@
 //!
 //! One way, one owner at each step: a [`View`](waypost_backend::View) and the keys that changed come in;
 //! `engine.rs` decides which resources are rendered, held, retried and reloaded; `apply.rs` renders and
-//! puts a file in place; `command.rs` runs checks and reloads; `ledger.rs` remembers what is owed over a
-//! restart. [`run`] goes on until it is told to stop, [`once`] makes one pass.
+//! puts a file in place; `command.rs` and `docker.rs` run checks and reloads; `ledger.rs` remembers what is owed over a
+//! restart. [`run`] goes on until it is told to stop, [`settle`] until all is done, [`once`] makes one pass.
 
 mod apply;
 mod command;
 mod diff;
 pub mod docker;
 mod engine;
+mod format;
 mod guard;
 mod ledger;
 mod names;
@@ -20,9 +21,10 @@ mod resource;
 mod run;
 mod source;
 
+pub use apply::Policy;
 pub use diff::{Difference, preview};
 pub use ledger::{Ledger, LedgerError};
 pub use once::{Outcome, once};
 pub use report::{Failure, Log, Observer, Report, Step};
-pub use resource::{Attributes, Command, Resource};
-pub use run::{Settings, run};
+pub use resource::{Attributes, Command, Format, Reload, Resource};
+pub use run::{Settings, Setup, run, settle};

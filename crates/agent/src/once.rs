@@ -1,13 +1,14 @@
 //! One pass over all resources: read, apply, reload, and say what did not work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use waypost_backend::{Backend, Continuity, Update, View};
+use waypost_backend::{Backend, Continuity, Result, Update, View};
 use waypost_model::{Key, Prefix};
 
 use crate::engine::Event;
-use crate::run::Agent;
-use crate::{Failure, Ledger, Observer, Report, Resource, Settings};
+use crate::run::{Agent, Setup};
+use crate::{Failure, Observer, Report};
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,32 +19,25 @@ pub enum Outcome {
     NotInSync,
 }
 
-/// Brings `resources` in step with what `backend` holds now. Nothing is tried twice.
+/// Brings resources in step with what their stores hold now. Nothing is tried twice.
 ///
 /// # Errors
 ///
 /// A [`Failure`] if a command of a resource is no template.
-pub async fn once(
-    resources: Vec<Resource>,
-    backend: Arc<dyn Backend>,
-    ledger: Arc<Ledger>,
-    settings: Settings,
-    observer: Arc<dyn Observer>,
-) -> Result<Outcome, Failure> {
-    let prefixes = Prefix::minimal(resources.iter().flat_map(|resource| resource.keys.iter().cloned()));
-    let mut agent = Agent::new(resources, ledger, &settings, Arc::new(Single(observer)))?;
-    match backend.snapshot(&prefixes).await {
-        Ok(snapshot) => {
-            let view = View::from(snapshot);
-            let changed: Vec<Key> = view.starting_with("", "").map(|(key, _)| key.clone()).collect();
-            let continuity = Continuity::First;
-            agent.handle(Event::Store(Update::Changed { view, changed, continuity }));
-        }
-        Err(error) => {
-            agent.handle(Event::Store(Update::Unreachable(error)));
-            agent.start().await;
-            return Ok(Outcome::NotInSync);
-        }
+pub async fn once(mut setup: Setup) -> std::result::Result<Outcome, Failure> {
+    setup.observer = Arc::new(Single(setup.observer));
+    for resource in &mut setup.resources {
+        // There is no second reload that it could put off but one that is owed at the end.
+        resource.min_reload_interval = Duration::ZERO;
+    }
+    let stores = setup.stores.iter().enumerate();
+    let reads = stores.map(|(number, store)| tokio::spawn(read(Arc::clone(store), setup.prefixes(number))));
+    let reads: Vec<_> = reads.collect();
+    let mut agent = Agent::new(setup)?;
+    for (store, read) in reads.into_iter().enumerate() {
+        // A task that panicked has told so itself; its store counts as not read.
+        let Ok(update) = read.await else { continue };
+        agent.handle(Event::Store { store, update });
     }
     agent.start().await;
     while !agent.is_idle() {
@@ -53,6 +47,19 @@ pub async fn once(
         agent.start().await;
     }
     Ok(if agent.engine.is_in_sync() { Outcome::InSync } else { Outcome::NotInSync })
+}
+
+/// Everything below `prefixes`, as the first view of a Mirror.
+async fn read(store: Arc<dyn Backend>, prefixes: Vec<Prefix>) -> Update {
+    let snapshot: Result<_> = store.snapshot(&prefixes).await;
+    match snapshot {
+        Ok(snapshot) => {
+            let view = View::from(snapshot);
+            let changed: Vec<Key> = view.starting_with("", "").map(|(key, _)| key.clone()).collect();
+            Update::Changed { view, changed, continuity: Continuity::First }
+        }
+        Err(error) => Update::Unreachable(error),
+    }
 }
 
 /// Tells that nothing is tried again.

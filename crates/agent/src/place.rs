@@ -79,13 +79,13 @@ impl Current {
     }
 }
 
-/// New content beside its destination. Dropping it removes it.
+/// New content beside its destination. Dropping it removes it, unless it is to be kept.
 #[derive(Debug)]
 pub(crate) struct Staged {
     path: PathBuf,
     /// What the destination is once it is swapped in; none before it is complete.
     becomes: Option<Current>,
-    is_swapped: bool,
+    stays: bool,
 }
 
 /// How a swap went.
@@ -108,7 +108,7 @@ impl Staged {
         let path = resource.stage();
         let failed = |error| Failure::io(Step::Stage, "cannot write", &path, error);
         let mut file = create(&path).map_err(failed)?;
-        let mut staged = Staged { path: path.clone(), becomes: None, is_swapped: false };
+        let mut staged = Staged { path: path.clone(), becomes: None, stays: false };
         file.write_all(bytes).map_err(failed)?;
         set_attributes(&file, resource.attributes, current.map(|current| current.stamp)).map_err(failed)?;
         file.sync_all().map_err(failed)?;
@@ -117,13 +117,19 @@ impl Staged {
         Ok(staged)
     }
 
+    /// Stays where it is when it is dropped, if `stays`.
+    pub(crate) fn kept(mut self, stays: bool) -> Staged {
+        self.stays = stays;
+        self
+    }
+
     /// Swaps the content in.
     pub(crate) fn swap(mut self, resource: &Resource) -> Result<Swapped, Failure> {
         let destination = &resource.destination;
         let failed = |error| Failure::io(Step::Swap, "cannot replace", destination, error);
         let swapped = match fs::rename(&self.path, destination) {
             Ok(()) => {
-                self.is_swapped = true;
+                self.stays = true;
                 Swapped::Renamed(self.becomes)
             }
             Err(error) if error.kind() == ErrorKind::ResourceBusy => {
@@ -161,7 +167,7 @@ fn create(path: &Path) -> io::Result<File> {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.is_swapped {
+        if !self.stays {
             // What cannot be removed is removed before the next one is written.
             let _ = fs::remove_file(&self.path);
         }

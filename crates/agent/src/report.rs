@@ -12,7 +12,7 @@ use std::time::Duration;
 use tracing::field::DisplayValue;
 use waypost_model::Position;
 
-use crate::Resource;
+use crate::{Difference, Resource};
 
 /// What the agent was doing when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Step {
     Template,
     /// Rendering it.
     Render,
+    /// Looking at the content's format.
+    Format,
     /// Reading the destination.
     Compare,
     /// Writing the new content beside it.
@@ -38,6 +40,7 @@ impl fmt::Display for Step {
         f.write_str(match self {
             Step::Template => "template",
             Step::Render => "render",
+            Step::Format => "format",
             Step::Compare => "compare",
             Step::Stage => "stage",
             Step::Check => "check",
@@ -137,6 +140,25 @@ pub enum Report {
         /// After which pause it is tried again; not at all in a single pass.
         retry: Option<Duration>,
     },
+    /// A file would be replaced, were anything to be changed at all.
+    WouldChange {
+        /// Which resource's.
+        resource: Arc<Resource>,
+        /// How. It shows values, and is for whoever asked for it.
+        difference: Box<Difference>,
+    },
+    /// A reload is owed, and its rate limit puts it off.
+    PutOff {
+        /// The command.
+        command: Arc<str>,
+        /// For how long.
+        pause: Duration,
+    },
+    /// All that could be done is done; what failed is tried again later.
+    Rested {
+        /// True if everything is as wanted.
+        in_sync: bool,
+    },
     /// A reload has run.
     Reloaded {
         /// The command.
@@ -188,6 +210,14 @@ impl Observer for Log {
                 let (again, detail) = (again(*retry), lines(&failure.detail));
                 tracing::error!(resource = resource.name, detail, "{failure}{again}");
             }
+            Report::WouldChange { resource, .. } => {
+                let destination = resource.destination.display();
+                tracing::warn!(resource = resource.name, %destination, "would be changed");
+            }
+            Report::PutOff { command, pause } => {
+                tracing::info!(command = &**command, ?pause, "the reload is put off");
+            }
+            Report::Rested { in_sync } => tracing::debug!(in_sync, "at rest"),
             Report::Reloaded { command, took } => {
                 tracing::info!(command = &**command, ?took, "reloaded");
             }

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use waypost_model::Prefix;
 
+use crate::docker;
+pub use crate::format::Format;
+
 /// A template, where its output goes, and what has to be told of it. confd's template resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
@@ -20,12 +23,31 @@ pub struct Resource {
     pub prefix: String,
     /// The keys that the template may see, with the prefix.
     pub keys: Vec<Prefix>,
+    /// Which of the agent's stores they are in: an index.
+    pub store: usize,
     /// Owner and permissions.
     pub attributes: Attributes,
+    /// What the content must be, before it is checked.
+    pub format: Option<Format>,
     /// What must accept the staged file, which it finds as `{{.src}}`.
     pub check: Option<Command>,
     /// What makes the process that reads the file read it again.
-    pub reload: Option<Command>,
+    pub reload: Option<Reload>,
+    /// How long after a reload began the next one of the same target may begin. It is put off until then, and
+    /// never dropped; files are written meanwhile.
+    pub min_reload_interval: Duration,
+    /// How long its keys must have been quiet before a change is applied, though never longer than ten times
+    /// that after the first one; the agent's own if none is given.
+    pub debounce: Option<Duration>,
+}
+
+/// What makes a process read its files again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reload {
+    /// A command.
+    Command(Command),
+    /// A signal to a container.
+    Docker(docker::Signal),
 }
 
 /// Owner and permissions of a destination; what is not given is as the file had it.
@@ -47,6 +69,8 @@ pub struct Command {
     pub line: String,
     /// How long it may run before it is killed with all it started.
     pub timeout: Duration,
+    /// Whether anything stands for anything; confd 0.16 takes its reload as it is.
+    pub is_template: bool,
 }
 
 impl Resource {
@@ -79,9 +103,13 @@ pub(crate) mod tests {
             destination: directory.join("web.conf"),
             prefix: String::new(),
             keys: vec![Prefix::new("/web")],
+            store: 0,
             attributes: Attributes::default(),
+            format: None,
             check: None,
             reload: None,
+            min_reload_interval: Duration::ZERO,
+            debounce: None,
         }
     }
 

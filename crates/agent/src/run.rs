@@ -1,22 +1,37 @@
 //! Keeps resources up to date until told to stop: one loop around the engine.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use waypost_backend::{Backend, Mirror, MirrorSettings};
+use waypost_backend::{Backend, Mirror, MirrorSettings, Updates};
 use waypost_model::Prefix;
 
-use crate::apply::Work;
-use crate::command;
-use crate::engine::{Action, Engine, Event, Pace, Reload};
-use crate::{Command, Failure, Ledger, Observer, Report, Resource, Step};
+use crate::apply::{Policy, Work};
+use crate::engine::{Action, Engine, Event, Means, Pace, Reload};
+use crate::{Failure, Ledger, Observer, Outcome, Report, Resource, Step, command, docker, resource};
+
+/// What an agent works on, and with.
+pub struct Setup {
+    /// What is to be kept up to date.
+    pub resources: Vec<Resource>,
+    /// The stores that the resources name by their index here.
+    pub stores: Vec<Arc<dyn Backend>>,
+    /// What is remembered over a restart.
+    pub ledger: Arc<Ledger>,
+    /// How the agent works.
+    pub settings: Settings,
+    /// Who is told.
+    pub observer: Arc<dyn Observer>,
+}
 
 /// How the agent works.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How the store is followed.
+    /// How the stores are followed.
     pub mirror: MirrorSettings,
     /// How long a store that went back, or is another one, is given to be complete again.
     pub settle: Duration,
@@ -26,6 +41,16 @@ pub struct Settings {
     pub retry: (Duration, Duration),
     /// How long what is under way may take when the agent is told to stop.
     pub stop_within: Duration,
+    /// How long the keys of a resource must be quiet before a change is applied, if it does not say so itself.
+    pub debounce: Duration,
+    /// How long changes are collected before they are applied.
+    pub batch: Duration,
+    /// Whether a resource that failed keeps those behind it waiting.
+    pub fail_fast: bool,
+    /// Whether files are brought up to date without any check or reload.
+    pub sync_only: bool,
+    /// How far an apply goes.
+    pub policy: Policy,
 }
 
 impl Default for Settings {
@@ -36,46 +61,80 @@ impl Default for Settings {
             refresh_every: Duration::from_secs(600),
             retry: (Duration::from_secs(1), Duration::from_secs(60)),
             stop_within: Duration::from_secs(30),
+            debounce: Duration::ZERO,
+            batch: Duration::ZERO,
+            fail_fast: false,
+            sync_only: false,
+            policy: Policy::default(),
         }
     }
 }
 
-/// Keeps `resources` in step with `backend` until `stop` is over.
+impl Setup {
+    /// What is to be read of the store `number`.
+    pub(crate) fn prefixes(&self, number: usize) -> Vec<Prefix> {
+        let resources = self.resources.iter().filter(|resource| resource.store == number);
+        let prefixes: BTreeSet<Prefix> =
+            resources.flat_map(|resource| resource.keys.iter().cloned()).collect();
+        Prefix::minimal(prefixes)
+    }
+
+    fn follow(&self) -> Vec<Updates> {
+        let stores = self.stores.iter().enumerate();
+        let follow = |(number, store): (usize, &Arc<dyn Backend>)| {
+            let (prefixes, settings) = (self.prefixes(number), self.settings.mirror.clone());
+            Mirror::follow(Arc::clone(store), prefixes, settings).1
+        };
+        stores.map(follow).collect()
+    }
+}
+
+/// Keeps resources in step with their stores until `stop` is over.
 ///
 /// What is under way then is brought to its end, within the time that is set for it; what is cut off is
 /// owed, and done by the next run.
 ///
 /// # Errors
 ///
-/// A [`Failure`] if a command of a resource is no template. Everything else is told to `observer` and tried
+/// A [`Failure`] if a command of a resource is no template. Everything else is told to the observer and tried
 /// again.
-pub async fn run(
-    resources: Vec<Resource>,
-    backend: Arc<dyn Backend>,
-    ledger: Arc<Ledger>,
-    settings: Settings,
-    observer: Arc<dyn Observer>,
-    stop: impl Future<Output = ()>,
-) -> Result<(), Failure> {
-    let prefixes: BTreeSet<Prefix> =
-        resources.iter().flat_map(|resource| resource.keys.iter().cloned()).collect();
-    let mut agent = Agent::new(resources, ledger, &settings, observer)?;
-    let (_mirror, mut updates) = Mirror::follow(backend, prefixes, settings.mirror.clone());
+pub async fn run(setup: Setup, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+    work(setup, stop, false).await.map(|_| ())
+}
+
+/// Like [`run`], but ends as soon as everything is as wanted; gives whether it came to that before `stop`.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub async fn settle(setup: Setup, stop: impl Future<Output = ()>) -> Result<Outcome, Failure> {
+    work(setup, stop, true).await
+}
+
+async fn work(setup: Setup, stop: impl Future<Output = ()>, ends_in_sync: bool) -> Result<Outcome, Failure> {
+    let mut updates = setup.follow();
+    let stop_within = setup.settings.stop_within;
+    let mut agent = Agent::new(setup)?;
     tokio::pin!(stop);
     let mut stopped_at: Option<Instant> = None;
     loop {
-        while let Some(update) = updates.try_next() {
-            agent.handle(Event::Store(update));
+        for (store, updates) in updates.iter_mut().enumerate() {
+            while let Some(update) = updates.try_next() {
+                agent.handle(Event::Store { store, update });
+            }
         }
         agent.start().await;
-        if let Some(at) = stopped_at
-            && (agent.is_idle() || Instant::now() >= at + settings.stop_within)
-        {
-            return Ok(());
+        if ends_in_sync && agent.is_idle() && agent.engine.is_in_sync() {
+            return Ok(Outcome::InSync);
         }
-        let deadline = stopped_at.map_or(agent.engine.deadline(), |at| at + settings.stop_within);
+        if let Some(at) = stopped_at
+            && (agent.is_idle() || Instant::now() >= at + stop_within)
+        {
+            return Ok(Outcome::NotInSync);
+        }
+        let deadline = stopped_at.map_or(agent.engine.deadline(), |at| at + stop_within);
         let event = tokio::select! {
-            update = updates.next() => update.map(Event::Store),
+            event = next(&mut updates) => Some(event),
             done = agent.finished(), if !agent.jobs.is_empty() => done,
             () = tokio::time::sleep_until(deadline.into()) => None,
             () = &mut stop, if stopped_at.is_none() => {
@@ -89,16 +148,49 @@ pub async fn run(
     }
 }
 
-/// A resource with its reload command filled in, which depends on nothing that changes.
+/// The next update of any store. A Mirror ends with its updates only, so there is always a next one.
+async fn next(all: &mut [Updates]) -> Event {
+    poll_fn(|context| {
+        for (store, updates) in all.iter_mut().enumerate() {
+            if let Poll::Ready(Some(update)) = updates.poll_next(context) {
+                return Poll::Ready(Event::Store { store, update });
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A resource with its reload made ready, which depends on nothing that changes.
 type Prepared = (Arc<Resource>, Option<Reload>);
 
-fn prepare(resource: Resource) -> Result<Prepared, Failure> {
-    let fill_in = |reload: &Command| {
-        let line = command::line(reload, &resource, Step::Reload)?;
-        Ok(Reload { line: line.into(), timeout: reload.timeout })
+fn prepare(mut resource: Resource, settings: &Settings) -> Result<Prepared, Failure> {
+    if settings.sync_only {
+        (resource.check, resource.reload) = (None, None);
+    }
+    let ready = |reload: &resource::Reload| {
+        let (name, means) = match reload {
+            resource::Reload::Command(command) => {
+                let line = command::line(command, &resource, Step::Reload)?;
+                (line, Means::Command { timeout: command.timeout })
+            }
+            resource::Reload::Docker(signal) => {
+                let docker::Signal { container, signal: name, socket, .. } = signal;
+                let name = format!("{name} to container {container} by {}", socket.display());
+                (name, Means::Docker(signal.clone()))
+            }
+        };
+        Ok(Reload { name: name.into(), means, min_interval: resource.min_reload_interval })
     };
-    let reload = resource.reload.as_ref().map(fill_in).transpose()?;
+    let reload = resource.reload.as_ref().map(ready).transpose()?;
     Ok((Arc::new(resource), reload))
+}
+
+async fn reload(reload: Reload) -> Result<(), Failure> {
+    match &reload.means {
+        Means::Command { timeout } => command::run(&reload.name, *timeout, Step::Reload).await,
+        Means::Docker(signal) => docker::send(signal).await,
+    }
 }
 
 /// The engine with its hands: what carries its actions out.
@@ -113,21 +205,25 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    pub(crate) fn new(
-        resources: Vec<Resource>,
-        ledger: Arc<Ledger>,
-        settings: &Settings,
-        observer: Arc<dyn Observer>,
-    ) -> Result<Agent, Failure> {
-        let resources: Vec<Prepared> = resources.into_iter().map(prepare).collect::<Result<_, _>>()?;
-        let work = resources.iter().map(|(resource, _)| Work::new(Arc::clone(resource), Arc::clone(&ledger)));
-        let work = work.collect();
-        let known = |(resource, line): Prepared| {
+    pub(crate) fn new(setup: Setup) -> Result<Agent, Failure> {
+        let Setup { resources, ledger, settings, observer, .. } = setup;
+        let ready = resources.into_iter().map(|resource| prepare(resource, &settings));
+        let resources: Vec<Prepared> = ready.collect::<Result<_, _>>()?;
+        let work =
+            |(resource, _): &Prepared| Work::new(Arc::clone(resource), Arc::clone(&ledger), settings.policy);
+        let work = resources.iter().map(work).collect();
+        let known = |(resource, reload): Prepared| {
             let known = ledger.known(&resource.destination);
-            (resource, line, known)
+            (resource, reload, known)
         };
-        let pace =
-            Pace { settle: settings.settle, refresh_every: settings.refresh_every, retry: settings.retry };
+        let pace = Pace {
+            settle: settings.settle,
+            refresh_every: settings.refresh_every,
+            retry: settings.retry,
+            debounce: settings.debounce,
+            batch: settings.batch,
+            fail_fast: settings.fail_fast,
+        };
         let engine = Engine::new(pace, resources.into_iter().map(known), Instant::now());
         Ok(Agent { engine, work, observer, untold: Vec::new(), jobs: JoinSet::new() })
     }
@@ -170,10 +266,10 @@ impl Agent {
                     });
                 }
                 Action::Reload { target } => {
-                    let Reload { line, timeout } = self.engine.reload(target).clone();
+                    let due = self.engine.reload(target).clone();
                     self.jobs.spawn(async move {
                         let started = Instant::now();
-                        let result = command::run(&line, timeout, Step::Reload).await;
+                        let result = reload(due).await;
                         Some(Event::Reloaded { target, took: started.elapsed(), result })
                     });
                 }

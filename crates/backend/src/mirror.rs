@@ -4,6 +4,7 @@
 //! The task here does the I/O; what to do is decided in `follow.rs`.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use arc_swap::ArcSwapOption;
 use futures::future::{self, BoxFuture, FutureExt};
@@ -73,6 +74,11 @@ impl Updates {
     /// The next update; none once the Mirror has ended.
     pub async fn next(&mut self) -> Option<Update> {
         self.receiver.recv().await
+    }
+
+    /// Polls for the next update, for those who wait for several Mirrors at once.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Update>> {
+        self.receiver.poll_recv(context)
     }
 
     /// The next update if one is waiting.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use waypost_announce::{AddressSource, CommandLine, HealthCheck, HttpCheck, Settings};
 use waypost_model::{Endpoint, Key, clean_path};
 
-use crate::store::duration;
+use crate::duration::duration;
 use crate::{Failed, store};
 
 /// Register `PREFIX/NAME = HOST:PORT` while the health check passes.

@@ -11,7 +11,7 @@ use waypost_demo::{RegistryKind, Settings};
 use waypost_model::{Endpoint, InvalidEndpoint};
 
 use crate::Failed;
-use crate::store::duration;
+use crate::duration::duration;
 
 /// Show the whole arrangement on this machine: a store, three services, announcers, agent and nginx.
 ///

@@ -3,12 +3,15 @@
 //! Exit codes: 0, everything is as it was asked for; 1, it is not, and standard error says why; 2, the
 //! command line makes no sense. `announce` around a command ends with the command's.
 
+mod access;
 mod announce;
 mod configuration;
 mod demo;
+mod duration;
 mod embedded;
 mod gateway;
 mod host;
+mod keep;
 mod kv;
 mod log;
 mod render;

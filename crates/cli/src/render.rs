@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use waypost_agent::{Log, Outcome, Resource, Settings};
-use waypost_backend::View;
+use waypost_backend::{Backend, View};
 use waypost_model::Prefix;
 
+use crate::keep::Keeping;
 use crate::run::Files;
 use crate::{Failed, store};
 
@@ -30,6 +31,9 @@ pub(crate) struct Arguments {
     color: Colour,
 }
 
+/// How many unchanged lines stand around a change.
+const CONTEXT: usize = 3;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Colour {
     /// On a terminal, unless NO_COLOR is set
@@ -39,28 +43,36 @@ enum Colour {
 }
 
 pub(crate) async fn render(arguments: Arguments) -> Result<ExitCode, Failed> {
-    let resources = arguments.files.configuration()?.resources;
-    let store = arguments.store.open()?;
+    let configuration = arguments.files.configuration()?;
+    let stores = arguments.store.open()?.with(&configuration)?;
+    let resources = configuration.resources;
     if arguments.dry_run {
-        return preview(&resources, &store, arguments.color).await;
+        return preview(&resources, &stores, arguments.color).await;
     }
-    let ledger = arguments.files.ledger()?;
-    let outcome =
-        waypost_agent::once(resources, store.backend, ledger, Settings::default(), Arc::new(Log)).await;
+    let keeping = Keeping { resources, stores, settings: Settings::default() };
+    let outcome = waypost_agent::once(keeping.setup(arguments.files.ledger()?, Arc::new(Log))).await;
     Ok(match outcome.map_err(|failure| failure.to_string())? {
         Outcome::InSync => ExitCode::SUCCESS,
         Outcome::NotInSync => ExitCode::FAILURE,
     })
 }
 
-async fn preview(resources: &[Resource], store: &store::Store, colour: Colour) -> Result<ExitCode, Failed> {
-    let prefixes = Prefix::minimal(resources.iter().flat_map(|resource| resource.keys.iter().cloned()));
-    let view: View = store.backend.snapshot(&prefixes).await?.into();
+async fn preview(
+    resources: &[Resource],
+    stores: &[Arc<dyn Backend>],
+    colour: Colour,
+) -> Result<ExitCode, Failed> {
+    let mut views: Vec<View> = Vec::new();
+    for (number, store) in stores.iter().enumerate() {
+        let of = resources.iter().filter(|resource| resource.store == number);
+        let prefixes = Prefix::minimal(of.flat_map(|resource| resource.keys.iter().cloned()));
+        views.push(store.snapshot(&prefixes).await?.into());
+    }
     let mut code = ExitCode::SUCCESS;
     for resource in resources {
-        match waypost_agent::preview(resource, &view) {
+        match waypost_agent::preview(resource, &views[resource.store]) {
             Ok(difference) if difference.is_empty() => {}
-            Ok(difference) => write!(io::stdout(), "{}", difference.unified(is_coloured(colour)))?,
+            Ok(difference) => write!(io::stdout(), "{}", difference.unified(CONTEXT, is_coloured(colour)))?,
             Err(failure) => {
                 eprintln!("waypost: {}: {failure}", resource.name);
                 eprintln!("{}", failure.detail);

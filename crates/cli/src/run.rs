@@ -1,4 +1,4 @@
-//! `waypost run`: keeps files up to date until told to stop.
+//! `waypost run`: keeps files up to date until told to stop; HUP reads the configuration again.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,9 +8,10 @@ use std::time::Duration;
 use waypost_agent::{Ledger, Log, Settings};
 
 use crate::configuration::{self, Configuration, Invalid, StoreTable};
+use crate::duration::duration;
 use crate::embedded::Plan;
 use crate::host::{default_state_dir, stopped};
-use crate::store::duration;
+use crate::keep::{Again, Keeping, keep};
 use crate::{Failed, store};
 
 /// What to keep up to date, and where the agent keeps its own state.
@@ -41,7 +42,11 @@ impl Files {
     }
 
     fn load(&self) -> Result<Configuration, Invalid> {
-        Configuration::load(&self.confdir, &self.prefix)
+        let settings = configuration::Settings {
+            prefix: self.prefix.clone(),
+            ..configuration::Settings::new(&self.confdir)
+        };
+        Configuration::load(&settings)
     }
 
     pub(crate) fn ledger(&self) -> Result<Arc<Ledger>, Failed> {
@@ -103,11 +108,18 @@ impl Pace {
     }
 }
 
+impl Arguments {
+    fn keeping(&self, configuration: Configuration) -> Result<Keeping, Failed> {
+        let stores = self.store.open()?.with(&configuration)?;
+        Ok(Keeping { resources: configuration.resources, stores, settings: self.pace.settings() })
+    }
+}
+
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
     let (configuration, table) = arguments.files.with_store()?;
-    let registry = arguments.store.open()?;
+    let keeping = arguments.keeping(configuration)?;
     let ledger = arguments.files.ledger()?;
-    let stop = stopped()?;
+    let (stop, again) = (stopped()?, Again::new(None)?);
     let serving = match table {
         Some(table) => Some(Plan::of(table)?.serve().await?),
         None => None,
@@ -119,16 +131,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
             None => stop.await,
         }
     };
-    let resources = configuration.resources;
-    tracing::info!(resources = resources.len(), "keeping files up to date");
-    let settings = arguments.pace.settings();
-    let ran = waypost_agent::run(resources, registry.backend, ledger, settings, Arc::new(Log), stop).await;
+    let load = || arguments.keeping(arguments.files.configuration()?);
+    let ran = keep(keeping, load, again, ledger, Arc::new(Log), stop).await;
     // The agent is first to go: until then it has its registry.
     let closed = match serving {
         Some(serving) => serving.stop().await,
         None => Ok(()),
     };
-    ran.map_err(|failure| failure.to_string())?;
+    ran?;
     match failure {
         Some(why) => Err(why.into()),
         None => closed.map(|()| ExitCode::SUCCESS),

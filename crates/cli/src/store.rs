@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::ValueEnum;
 use waypost_backend::etcd::{self, Etcd, Tls};
 use waypost_backend::{Backend, Error, ErrorKind, Registry, env, file};
 use waypost_model::Endpoint;
 
+use crate::access::Access;
+use crate::configuration::Configuration;
 use crate::{Failed, gateway};
 
 const DEFAULT_PORT: u16 = 2379;
@@ -70,6 +71,12 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// It and the stores that resources have of their own.
+    pub(crate) fn with(&self, configuration: &Configuration) -> Result<Vec<Arc<dyn Backend>>, Failed> {
+        let own = configuration.backends.iter().map(Access::open);
+        std::iter::once(Ok(Arc::clone(&self.backend))).chain(own).collect()
+    }
+
     /// Its writing side.
     pub(crate) fn registry(&self) -> Result<Arc<dyn Registry>, Failed> {
         let unsupported = || Error::new(ErrorKind::Unsupported, self.name, "write", "a key");
@@ -85,7 +92,7 @@ impl Arguments {
             Kind::Etcd if !self.file.is_empty() && self.node.is_empty() => self.open_file(),
             Kind::Etcd => self.open_etcd(),
             Kind::Env => {
-                let backend = Arc::new(env::Env::new(std::env::vars_os().filter_map(text)));
+                let backend = Arc::new(env::Env::new(environment()));
                 Ok(Store { backend, registry: None, endpoints: Vec::new(), name: "env" })
             }
             Kind::File => self.open_file(),
@@ -151,7 +158,8 @@ impl Reach<'_> {
         let is_tls = self.client_ca_keys.is_some() || self.client_cert.is_some();
         let default = [format!("127.0.0.1:{DEFAULT_PORT}")];
         let nodes = if self.nodes.is_empty() { &default[..] } else { self.nodes };
-        let nodes = nodes.iter().map(|node| parse_node(node, is_tls)).collect::<Result<Vec<_>, _>>()?;
+        let nodes =
+            nodes.iter().map(|node| parse_node(node, is_tls, DEFAULT_PORT)).collect::<Result<Vec<_>, _>>()?;
         let mut settings = etcd::Settings::new(nodes.iter().map(|node| node.url.clone()));
         settings.user = self.user()?;
         settings.tls = self.tls()?;
@@ -179,23 +187,27 @@ impl Reach<'_> {
     }
 }
 
-/// A variable that is text; others cannot be keys.
+/// The variables that are text; others cannot be keys.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(text)
+}
+
 fn text((name, value): (impl AsRef<OsStr>, impl AsRef<OsStr>)) -> Option<(String, String)> {
     Some((name.as_ref().to_str()?.to_owned(), value.as_ref().to_str()?.to_owned()))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failed> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failed> {
     std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Node {
-    url: String,
+pub(crate) struct Node {
+    pub(crate) url: String,
     endpoint: Endpoint,
 }
 
 /// Reads a node as it is given: with or without a scheme, with or without a port.
-fn parse_node(node: &str, is_tls: bool) -> Result<Node, Failed> {
+pub(crate) fn parse_node(node: &str, is_tls: bool, default_port: u16) -> Result<Node, Failed> {
     let (scheme, rest) = match node.split_once("://") {
         Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
         Some(_) => {
@@ -213,14 +225,9 @@ fn parse_node(node: &str, is_tls: bool) -> Result<Node, Failed> {
         _ => rest.to_owned(),
     };
     let has_port = rest.rsplit_once(':').is_some_and(|(host, _)| !host.contains(':') || host.ends_with(']'));
-    let endpoint = if has_port { rest } else { format!("{rest}:{DEFAULT_PORT}") };
+    let endpoint = if has_port { rest } else { format!("{rest}:{default_port}") };
     let endpoint: Endpoint = endpoint.parse()?;
     Ok(Node { url: format!("{scheme}://{endpoint}"), endpoint })
-}
-
-/// How long, as people write it: `30s`, `1m30s`, `500ms`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 30s, 1m30s or 500ms"))
 }
 
 #[cfg(test)]
@@ -228,7 +235,7 @@ mod tests {
     use super::*;
 
     fn url(node: &str) -> String {
-        parse_node(node, false).unwrap().url
+        parse_node(node, false, DEFAULT_PORT).unwrap().url
     }
 
     #[test]
@@ -238,13 +245,13 @@ mod tests {
         assert_eq!(url("https://etcd/"), "https://etcd:2379");
         assert_eq!(url("[fd00::1]"), "http://[fd00::1]:2379");
         assert_eq!(url("http://[fd00::1]:99"), "http://[fd00::1]:99");
-        assert_eq!(parse_node("etcd", true).unwrap().url, "https://etcd:2379");
+        assert_eq!(parse_node("etcd", true, 4001).unwrap().url, "https://etcd:4001");
     }
 
     #[test]
     fn what_is_no_node_is_refused() {
         for node in ["ftp://x", "http://", "a b", "x:0", ""] {
-            assert!(parse_node(node, false).is_err(), "{node}");
+            assert!(parse_node(node, false, DEFAULT_PORT).is_err(), "{node}");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The configuration directory: `conf.d/**/*.toml` and `templates/`, as confd has them, and `waypost.toml`.
 //!
-//! Loading reports everything that is wrong with all files, each with file, line and column.
+//! Loading reports everything that is wrong with all files, each with file, line and column. To waypost any of
+//! it is the end; called as `confd`, it works on with what confd could work with.
 
+mod backend;
 mod resource;
 mod store;
 mod table;
@@ -11,21 +13,80 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(crate) use store::{Bound, StoreTable, address, age, bytes, revisions};
 use table::Problem;
 use waypost_agent::Resource;
 
+use crate::access::{Access, Kind};
+
+/// Whose files these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// waypost's: confd's keys and its own, and no others.
+    Waypost,
+    /// Those of confd up to 0.16.
+    Confd016,
+    /// Those of the fork at 0.41.
+    Confd041,
+}
+
+impl Dialect {
+    pub(crate) fn is_confd(self) -> bool {
+        self != Dialect::Waypost
+    }
+}
+
+/// Where the configuration is, and how it is read.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// With `conf.d` and `templates`.
+    pub(crate) directory: PathBuf,
+    /// Put before the prefix and the keys of every resource; with confd 0.16, in the place of their prefix.
+    pub(crate) prefix: String,
+    pub(crate) dialect: Dialect,
+    /// The main store's.
+    pub(crate) kind: Kind,
+    /// How long checks may run that do not say so; zero for no limit.
+    pub(crate) check_timeout: Duration,
+    /// Likewise for reloads.
+    pub(crate) reload_timeout: Duration,
+}
+
+impl Settings {
+    /// waypost's own, for `directory`.
+    pub(crate) fn new(directory: impl Into<PathBuf>) -> Settings {
+        Settings {
+            directory: directory.into(),
+            prefix: String::new(),
+            dialect: Dialect::Waypost,
+            kind: Kind::Etcd3,
+            check_timeout: Duration::from_secs(30),
+            reload_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
 /// What the configuration directory says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Configuration {
     /// In the order of their files' paths.
     pub(crate) resources: Vec<Resource>,
+    /// The stores that resources have of their own. The first of them is the resources' store number 1; number
+    /// 0 is the main one.
+    pub(crate) backends: Vec<Access>,
+    /// Files that confd cannot load; none but for confd.
+    pub(crate) broken: Invalid,
+    /// Files that confd can load, and whose resources fail; none but for confd.
+    pub(crate) failing: Invalid,
+    /// What is odd, and no obstacle.
+    pub(crate) oddities: Vec<String>,
 }
 
 /// Everything that is wrong with the configuration.
-#[derive(Debug)]
-pub(crate) struct Invalid(Vec<String>);
+#[derive(Debug, Default)]
+pub(crate) struct Invalid(pub(crate) Vec<String>);
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,38 +138,68 @@ pub(crate) fn store_in(directory: &Path) -> Result<Option<StoreTable>, Invalid> 
 }
 
 impl Configuration {
-    /// Reads the directory. `prefix` is put before the prefix and the keys of every resource.
+    /// Reads the directory.
     ///
     /// # Errors
     ///
-    /// [`Invalid`], with everything that is wrong.
-    pub(crate) fn load(directory: &Path, prefix: &str) -> Result<Configuration, Invalid> {
-        let conf_d = directory.join("conf.d");
-        let unreadable = |error: io::Error| Invalid(vec![format!("{}: {error}", conf_d.display())]);
-        let files = find(&conf_d).map_err(unreadable)?;
-        if files.is_empty() {
-            return Err(Invalid(vec![format!("{}: there is no *.toml file in it", conf_d.display())]));
-        }
-        let place = resource::Place { templates: directory.join("templates"), prefix: prefix.to_owned() };
-        let mut problems = Vec::new();
-        let mut resources = Vec::new();
-        for path in files {
-            match load_file(&path, &conf_d, &place) {
-                Ok(resource) => resources.push(resource),
-                Err(found) => problems.extend(found),
+    /// [`Invalid`], with everything that is wrong. To confd only a directory that cannot be read is.
+    pub(crate) fn load(settings: &Settings) -> Result<Configuration, Invalid> {
+        let conf_d = settings.directory.join("conf.d");
+        let mut read = Configuration::default();
+        let files = match find(&conf_d) {
+            Ok(files) => files,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && settings.dialect.is_confd() => {
+                Vec::new()
             }
+            Err(error) => return Err(Invalid(vec![format!("{}: {error}", conf_d.display())])),
+        };
+        if files.is_empty() {
+            read.oddities.push(format!("{}: there is no *.toml file in it", conf_d.display()));
         }
-        problems.extend(same_destinations(&resources));
-        if problems.is_empty() { Ok(Configuration { resources }) } else { Err(Invalid(problems)) }
+        for path in files {
+            read.add(&path, &conf_d, settings);
+        }
+        read.oddities.extend(same_destinations(&read.resources));
+        if settings.dialect.is_confd() { Ok(read) } else { read.flawless() }
     }
-}
 
-fn load_file(path: &Path, conf_d: &Path, place: &resource::Place) -> Result<Resource, Vec<String>> {
-    let shown = path.display().to_string();
-    let source = fs::read_to_string(path).map_err(|error| vec![format!("{shown}: {error}")])?;
-    let name = path.strip_prefix(conf_d).unwrap_or(path).display().to_string();
-    let describe = |problem: &Problem| problem.describe(&shown, &source);
-    resource::read(&name, &source, place).map_err(|problems| problems.iter().map(describe).collect())
+    /// Itself, if nothing is wrong or odd.
+    fn flawless(mut self) -> Result<Configuration, Invalid> {
+        let mut problems = std::mem::take(&mut self.broken.0);
+        problems.append(&mut self.failing.0);
+        problems.append(&mut self.oddities);
+        if problems.is_empty() { Ok(self) } else { Err(Invalid(problems)) }
+    }
+
+    fn add(&mut self, path: &Path, conf_d: &Path, settings: &Settings) {
+        let shown = path.display().to_string();
+        let source = match fs::read_to_string(path) {
+            Ok(source) => source,
+            Err(error) => return self.broken.0.push(format!("{shown}: {error}")),
+        };
+        let name = path.strip_prefix(conf_d).unwrap_or(path).display().to_string();
+        let describe = |problem: &Problem| problem.describe(&shown, &source);
+        match resource::read(&name, &source, settings) {
+            Ok(read) => {
+                self.oddities.extend(read.oddities.iter().map(describe));
+                let store = read.backend.map_or(0, |backend| self.store(backend));
+                self.resources.push(Resource { store, ..read.resource });
+            }
+            Err(problems) if problems.iter().any(Problem::is_load_error) => {
+                self.broken.0.extend(problems.iter().map(describe));
+            }
+            Err(problems) => self.failing.0.extend(problems.iter().map(describe)),
+        }
+    }
+
+    /// The number of the store; equal ones share it.
+    fn store(&mut self, backend: Access) -> usize {
+        let known = self.backends.iter().position(|known| *known == backend);
+        1 + known.unwrap_or_else(|| {
+            self.backends.push(backend);
+            self.backends.len() - 1
+        })
+    }
 }
 
 /// Two resources that write one file would undo each other for ever.
@@ -157,7 +248,7 @@ mod tests {
         let resource = |dest: &str| format!("[template]\nsrc = \"a\"\ndest = \"{dest}\"\nkeys = [\"/a\"]\n");
         let (a, b) = (resource("/x/a"), resource("/x/b"));
         let directory = directory(&[("20.toml", &b), ("10/x.toml", &a), ("30.toml.off", "broken")]);
-        let found = Configuration::load(directory.path(), "").unwrap();
+        let found = Configuration::load(&Settings::new(directory.path())).unwrap();
         let names: Vec<&str> = found.resources.iter().map(|resource| &*resource.name).collect();
         assert_eq!(names, ["10/x.toml", "20.toml"]);
     }
@@ -168,7 +259,7 @@ mod tests {
             ("a.toml", "[template]\nsrc = \"a\"\ndest = 5\nreload_cmnd = \"x\"\n"),
             ("b.toml", "[template\n"),
         ]);
-        let error = Configuration::load(directory.path(), "").unwrap_err().to_string();
+        let error = Configuration::load(&Settings::new(directory.path())).unwrap_err().to_string();
         assert!(error.starts_with("the configuration has 3 errors\n"), "{error}");
         assert!(error.contains("a.toml:3:8: `dest` must be a string"), "{error}");
         assert!(error.contains("a.toml:4:1: unknown key `reload_cmnd`; is `reload_cmd` meant?"), "{error}");
@@ -176,10 +267,45 @@ mod tests {
     }
 
     #[test]
+    fn confd_works_on_with_what_it_can() {
+        let good = "[template]\nsrc = \"a\"\ndest = \"/x\"\n";
+        let directory = directory(&[
+            ("a.toml", good),
+            ("b.toml", "[template\n"),
+            ("c.toml", &format!("{good}mode = \"rw\"\n")),
+            ("d.toml", &format!("{good}unheard_of = 1\n")),
+        ]);
+        let settings = Settings { dialect: Dialect::Confd041, ..Settings::new(directory.path()) };
+        let read = Configuration::load(&settings).unwrap();
+        let names: Vec<&str> = read.resources.iter().map(|resource| &*resource.name).collect();
+        assert_eq!(names, ["a.toml", "d.toml"]);
+        assert!(read.broken.0.len() == 1 && read.broken.0[0].contains("b.toml:1"), "{:?}", read.broken);
+        assert!(read.failing.0.len() == 1 && read.failing.0[0].contains("c.toml:4"), "{:?}", read.failing);
+        assert!(read.oddities[0].contains("d.toml:4") && read.oddities[1].contains("both write /x"));
+    }
+
+    #[test]
+    fn equal_backends_are_one_store() {
+        let resource = |name: &str, node: &str| {
+            let backend = format!("[backend]\nbackend = \"etcd\"\nnodes = [\"{node}\"]\n");
+            format!("[template]\nsrc = \"a\"\ndest = \"/{name}\"\n{backend}")
+        };
+        let directory = directory(&[
+            ("a.toml", &resource("a", "x:1")),
+            ("b.toml", &resource("b", "y:1")),
+            ("c.toml", &resource("c", "x:1")),
+            ("d.toml", "[template]\nsrc = \"a\"\ndest = \"/d\"\n"),
+        ]);
+        let read = Configuration::load(&Settings::new(directory.path())).unwrap();
+        let stores: Vec<usize> = read.resources.iter().map(|resource| resource.store).collect();
+        assert_eq!((stores, read.backends.len()), (vec![1, 2, 1, 0], 2));
+    }
+
+    #[test]
     fn two_resources_with_one_destination_are_refused() {
         let resource = "[template]\nsrc = \"a\"\ndest = \"/x\"\n";
         let directory = directory(&[("a.toml", resource), ("b.toml", resource)]);
-        let error = Configuration::load(directory.path(), "").unwrap_err().to_string();
+        let error = Configuration::load(&Settings::new(directory.path())).unwrap_err().to_string();
         assert!(error.ends_with("a.toml and b.toml both write /x"), "{error}");
     }
 }

@@ -6,48 +6,101 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::unistd::{Group, User};
+use nix::unistd::{Group, User, getegid, geteuid};
 use toml::Spanned;
-use waypost_agent::{Attributes, Command, Resource};
+use waypost_agent::{Attributes, Command, Format, Reload, Resource, docker};
 use waypost_model::{Prefix, clean_path};
 
 use super::table::{Problem, Table};
-use crate::store::duration;
+use super::{Dialect, Settings, backend};
+use crate::access::{Access, Kind};
+use crate::duration::duration;
 
-const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
-const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// As good as no limit, and bounded.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What all resources of a configuration directory have in common.
-pub(super) struct Place {
-    pub(super) templates: PathBuf,
-    pub(super) prefix: String,
+/// A file of `conf.d` that can be worked with.
+pub(super) struct Read {
+    /// Its store is the main one until the caller knows better.
+    pub(super) resource: Resource,
+    /// The store of its own, if it has one.
+    pub(super) backend: Option<Access>,
+    /// What is odd, and no obstacle.
+    pub(super) oddities: Vec<Problem>,
 }
 
 /// Reads the file `name`.
-pub(super) fn read(name: &str, source: &str, place: &Place) -> Result<Resource, Vec<Problem>> {
-    let mut table = Table::only("template", source)?;
+pub(super) fn read(name: &str, source: &str, settings: &Settings) -> Result<Read, Vec<Problem>> {
+    let mut root = Table::root(source)?;
+    let backend = root.table("backend").and_then(|table| backend::read(&mut root, table));
+    let Some(table) = root.table("template") else {
+        if !root.has_problems() {
+            root.problem(0..0, "there is no [template] table");
+        }
+        root.finish();
+        return Err(root.problems);
+    };
+    let kind = backend.as_ref().map_or(settings.kind, Access::kind);
+    let resource = resource(name, settings, kind, table, &mut root);
+    root.finish();
+    let dialect = settings.dialect;
+    let (oddities, problems): (Vec<_>, Vec<_>) =
+        root.problems.into_iter().partition(|problem| dialect.is_confd() && problem.is_unknown_key());
+    match resource {
+        Some(resource) if problems.is_empty() => Ok(Read { resource, backend, oddities }),
+        _ => Err(problems),
+    }
+}
+
+fn resource<'a>(
+    name: &str,
+    settings: &Settings,
+    kind: Kind,
+    mut table: Table<'a>,
+    root: &mut Table<'a>,
+) -> Option<Resource> {
+    let templates = settings.templates();
     let template = table.required("src").map(Spanned::into_inner);
-    let destination = table.required("dest").map(Spanned::into_inner);
+    let destination = table.required_later("dest").map(Spanned::into_inner);
     let prefix = table.string("prefix").map(Spanned::into_inner).unwrap_or_default();
-    let prefix = join(&place.prefix, &prefix);
-    let keys = table.strings("keys").iter().map(|key| Prefix::new(&join(&prefix, key))).collect();
-    let attributes = attributes(&mut table);
-    let check = command(&mut table, "check_cmd", "check_cmd_timeout", CHECK_TIMEOUT);
-    let reload = command(&mut table, "reload_cmd", "reload_cmd_timeout", RELOAD_TIMEOUT);
-    table.finish();
-    match (template, destination) {
-        (Some(template), Some(destination)) if table.problems.is_empty() => Ok(Resource {
-            name: name.to_owned(),
-            template: place.templates.join(template),
-            templates: place.templates.clone(),
-            destination: destination.into(),
-            prefix: prefix.trim_end_matches('/').to_owned(),
-            keys,
-            attributes,
-            check,
-            reload,
-        }),
-        _ => Err(table.problems),
+    let prefix = settings.prefix_of(&prefix);
+    let key = |key: &String| Prefix::new(&kind.spelling(&join(&prefix, key)));
+    let keys = table.strings("keys").iter().map(key).collect();
+    let attributes = attributes(&mut table, settings.dialect);
+    let format = format(&mut table);
+    let check = command(&mut table, "check_cmd", "check_cmd_timeout", settings.check_timeout);
+    let reload = reload(&mut table, settings);
+    let min_reload_interval = time(&mut table, "min_reload_interval").unwrap_or_default();
+    let debounce = time(&mut table, "debounce");
+    root.end(table);
+    Some(Resource {
+        name: name.to_owned(),
+        template: templates.join(template?),
+        templates,
+        destination: destination?.into(),
+        prefix: kind.spelling(prefix.trim_end_matches('/')),
+        keys,
+        store: 0,
+        attributes,
+        format,
+        check,
+        reload,
+        min_reload_interval,
+        debounce,
+    })
+}
+
+impl Settings {
+    /// A global prefix is put before the resource's; confd 0.16 takes it instead.
+    fn prefix_of(&self, prefix: &str) -> String {
+        match self.dialect {
+            Dialect::Confd016 if !self.prefix.is_empty() => join("", &self.prefix),
+            _ => join(&self.prefix, prefix),
+        }
+    }
+
+    fn templates(&self) -> PathBuf {
+        self.directory.join("templates")
     }
 }
 
@@ -56,7 +109,16 @@ fn join(first: &str, second: &str) -> String {
     clean_path(&format!("{first}/{second}")).into_owned()
 }
 
-fn attributes(table: &mut Table<'_>) -> Attributes {
+fn format(table: &mut Table<'_>) -> Option<Format> {
+    let name = table.string("output_format").filter(|name| !name.get_ref().is_empty())?;
+    let format = Format::parse(name.get_ref());
+    if format.is_none() {
+        table.problem(name.span(), "`output_format` must be json, yaml, yml, toml or xml");
+    }
+    format
+}
+
+fn attributes(table: &mut Table<'_>, dialect: Dialect) -> Attributes {
     let mode = table.string("mode").and_then(|mode| match parse_mode(mode.get_ref()) {
         Some(bits) => Some(bits),
         None => {
@@ -64,17 +126,26 @@ fn attributes(table: &mut Table<'_>) -> Attributes {
             None
         }
     });
-    let owner = table.string("owner");
+    // confd 0.16 does not know names of owners: they are left for it to be told as unknown.
+    let knows_names = dialect != Dialect::Confd016;
+    let owner = if knows_names { table.string("owner") } else { None };
     let owner = owner.and_then(|name| {
         named(table, &name, "user", |name| Ok(User::from_name(name)?.map(|user| user.uid.as_raw())))
     });
-    let group = table.string("group");
+    let group = if knows_names { table.string("group") } else { None };
     let group = group.and_then(|name| {
         named(table, &name, "group", |name| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw())))
     });
-    let uid = id(table, "uid").or(owner);
-    let gid = id(table, "gid").or(group);
-    Attributes { mode, uid, gid }
+    // confd makes what nobody is named for its own; waypost leaves it to whom it belongs.
+    let (uid, gid) = (id(table, "uid").or(owner), id(table, "gid").or(group));
+    match dialect.is_confd() {
+        true => Attributes {
+            mode,
+            uid: Some(uid.unwrap_or(geteuid().as_raw())),
+            gid: Some(gid.unwrap_or(getegid().as_raw())),
+        },
+        false => Attributes { mode, uid, gid },
+    }
 }
 
 /// Reads permission bits as Go's `strconv.ParseUint(mode, 0, 32)` does: `"0644"` and `"0o644"` are octal,
@@ -127,43 +198,148 @@ fn command(
     default: Duration,
 ) -> Option<Command> {
     let command = table.string(line).filter(|text| !text.get_ref().is_empty());
-    let given = table.string(timeout).and_then(|text| match duration(text.get_ref()) {
-        Ok(given) => Some(given),
-        Err(why) => {
-            table.problem(text.span(), format!("`{timeout}`: {why}"));
+    let timeout = time(table, timeout).unwrap_or(default);
+    // As confd has it, 0 is no limit.
+    let timeout = if timeout.is_zero() { A_DAY } else { timeout };
+    Some(Command { line: command?.into_inner(), timeout, is_template: true })
+}
+
+/// `reload_cmd`, or `reload = { docker = "NAME", signal = "HUP" }`.
+fn reload(table: &mut Table<'_>, settings: &Settings) -> Option<Reload> {
+    let command = command(table, "reload_cmd", "reload_cmd_timeout", settings.reload_timeout);
+    // confd 0.16 fills nothing in.
+    let is_template = settings.dialect != Dialect::Confd016;
+    let command = command.map(|command| Command { is_template, ..command });
+    let target = table.table("reload").and_then(|target| docker(table, target, settings.reload_timeout));
+    match (command, target) {
+        (Some(_), Some((_, span))) => {
+            table.problem(span, "`reload` and `reload_cmd`: a resource has one or the other");
             None
         }
-    });
-    // As confd has it, 0 is no limit; a day is as good as none, and bounded.
-    let given = given.map(|given| if given.is_zero() { Duration::from_secs(24 * 60 * 60) } else { given });
-    Some(Command { line: command?.into_inner(), timeout: given.unwrap_or(default) })
+        (None, Some((signal, _))) => Some(Reload::Docker(signal)),
+        (command, None) => command.map(Reload::Command),
+    }
+}
+
+type Placed<T> = (T, std::ops::Range<usize>);
+
+fn docker<'a>(
+    table: &mut Table<'a>,
+    mut target: Table<'a>,
+    default: Duration,
+) -> Option<Placed<docker::Signal>> {
+    let span = target.span();
+    let container = target.required("docker");
+    let signal = target.string("signal");
+    let socket = target.string("socket");
+    let timeout = time(&mut target, "timeout").unwrap_or(default);
+    table.end(target);
+    let container = container?;
+    let socket = match socket {
+        Some(path) => Ok(path.into_inner().into()),
+        None => docker::socket(std::env::var("DOCKER_HOST").ok().as_deref()),
+    };
+    let signal = signal.map_or("HUP".to_owned(), Spanned::into_inner);
+    let timeout = if timeout.is_zero() { A_DAY } else { timeout };
+    match socket.and_then(|socket| docker::Signal::parse(container.get_ref(), &signal, socket, timeout)) {
+        Ok(signal) => Some((signal, span)),
+        Err(why) => {
+            table.problem(span, format!("`reload`: {why}"));
+            None
+        }
+    }
+}
+
+fn time(table: &mut Table<'_>, key: &'static str) -> Option<Duration> {
+    let text = table.string(key).filter(|text| !text.get_ref().is_empty())?;
+    duration(text.get_ref()).map_err(|why| table.problem(text.span(), format!("`{key}`: {why}"))).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn place(prefix: &str) -> Place {
-        Place { templates: "/c/templates".into(), prefix: prefix.to_owned() }
+    fn settings(dialect: Dialect, prefix: &str) -> Settings {
+        Settings { prefix: prefix.to_owned(), dialect, ..Settings::new("/c") }
+    }
+
+    fn read_with(settings: &Settings, body: &str) -> Read {
+        let source = format!("[template]\nsrc = \"n.tmpl\"\ndest = \"/etc/n\"\n{body}");
+        read("n.toml", &source, settings).map_err(|problems| shown(&problems, &source)).unwrap()
     }
 
     fn resource(body: &str) -> Resource {
-        let source = format!("[template]\nsrc = \"n.tmpl\"\ndest = \"/etc/n\"\n{body}");
-        read("n.toml", &source, &place("")).unwrap()
+        read_with(&settings(Dialect::Waypost, ""), body).resource
+    }
+
+    fn shown(problems: &[Problem], source: &str) -> Vec<String> {
+        problems.iter().map(|problem| problem.describe("n.toml", source)).collect()
     }
 
     fn problems(body: &str) -> Vec<String> {
         let source = format!("[template]\n{body}");
-        let problems = read("n.toml", &source, &place("")).unwrap_err();
-        problems.iter().map(|problem| problem.describe("n.toml", &source)).collect()
+        let read = read("n.toml", &source, &settings(Dialect::Waypost, ""));
+        shown(&read.err().unwrap(), &source)
     }
 
     #[test]
     fn prefixes_are_joined_and_taken_off_again() {
-        let source = "[template]\nsrc = \"a\"\ndest = \"/b\"\nprefix = \"prod/\"\nkeys = [\"/web\", \"db\"]";
-        let resource = read("n.toml", source, &place("/eu")).unwrap();
-        assert_eq!(resource.prefix, "/eu/prod");
-        assert_eq!(resource.keys, ["/eu/prod/web", "/eu/prod/db"].map(Prefix::new));
+        let body = "prefix = \"prod/\"\nkeys = [\"/web\", \"db\"]";
+        for dialect in [Dialect::Waypost, Dialect::Confd041] {
+            let resource = read_with(&settings(dialect, "/eu"), body).resource;
+            assert_eq!(resource.prefix, "/eu/prod");
+            assert_eq!(resource.keys, ["/eu/prod/web", "/eu/prod/db"].map(Prefix::new));
+        }
+    }
+
+    #[test]
+    fn the_global_prefix_of_confd_0_16_takes_the_place_of_the_resources() {
+        let body = "prefix = \"prod\"\nkeys = [\"/web\"]";
+        let resource = read_with(&settings(Dialect::Confd016, "eu"), body).resource;
+        assert_eq!((&*resource.prefix, &resource.keys[..]), ("/eu", &[Prefix::new("/eu/web")][..]));
+        let resource = read_with(&settings(Dialect::Confd016, ""), body).resource;
+        assert_eq!(resource.prefix, "/prod");
+    }
+
+    #[test]
+    fn what_confd_does_not_know_is_odd_to_it_and_no_obstacle() {
+        let body = "description = \"x\"\nowner = \"no-such-user\"\n";
+        let read = read_with(&settings(Dialect::Confd016, ""), body);
+        let told = shown(&read.oddities, "");
+        assert!(told[0].contains("unknown key `description`") && told[1].contains("`owner`"), "{told:?}");
+    }
+
+    #[test]
+    fn what_confd_writes_belongs_to_it_unless_somebody_is_named() {
+        let is = |body: &str| read_with(&settings(Dialect::Confd041, ""), body).resource.attributes;
+        let own = (Some(geteuid().as_raw()), Some(getegid().as_raw()));
+        assert_eq!((is("").uid, is("gid = -1").gid), own);
+        assert_eq!(is("uid = 33").uid, Some(33));
+    }
+
+    #[test]
+    fn a_resource_has_one_reload() {
+        let Some(Reload::Docker(signal)) = resource("reload = { docker = \"nginx\" }").reload else {
+            panic!()
+        };
+        assert_eq!((&*signal.container, &*signal.signal), ("nginx", "HUP"));
+        for (body, wanted) in [
+            ("reload_cmd = \"x\"\nreload = { docker = \"n\" }\n", "one or the other"),
+            ("reload = { signal = \"HUP\" }\n", "`docker` is missing"),
+            ("reload = { docker = \"n\", signal = \"HOP\" }\n", "is not a signal"),
+        ] {
+            let told = problems(&format!("src = \"a\"\ndest = \"b\"\n{body}"));
+            assert!(told.iter().any(|line| line.contains(wanted)), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn formats_and_times_are_read() {
+        let body = "output_format = \"yml\"\nmin_reload_interval = \"1m\"\ndebounce = \"1.5s\"";
+        let resource = resource(body);
+        assert_eq!(resource.format, Some(Format::Yaml));
+        assert_eq!(resource.min_reload_interval, Duration::from_secs(60));
+        assert_eq!(resource.debounce, Some(Duration::from_millis(1500)));
     }
 
     #[test]
@@ -193,7 +369,8 @@ mod tests {
     fn commands_have_confds_time_limits_unless_told_otherwise() {
         let resource = resource("check_cmd = \"t\"\nreload_cmd = \"r\"\nreload_cmd_timeout = \"1m30s\"");
         assert_eq!(resource.check.map(|check| check.timeout), Some(Duration::from_secs(30)));
-        assert_eq!(resource.reload.map(|reload| reload.timeout), Some(Duration::from_secs(90)));
+        let Some(Reload::Command(reload)) = resource.reload else { panic!("it has a command") };
+        assert_eq!(reload.timeout, Duration::from_secs(90));
     }
 
     #[test]
@@ -219,8 +396,8 @@ mod tests {
 
     #[test]
     fn a_file_without_the_table_says_so() {
-        let problems = read("n.toml", "[templat]\nsrc = \"a\"\n", &place("")).unwrap_err();
-        let shown: Vec<_> = problems.iter().map(|problem| problem.describe("n.toml", "[templat]")).collect();
+        let source = "[templat]\nsrc = \"a\"\n";
+        let shown = shown(&read("n.toml", source, &settings(Dialect::Waypost, "")).err().unwrap(), source);
         assert!(shown.iter().any(|line| line.contains("there is no [template] table")), "{shown:?}");
     }
 }

@@ -9,7 +9,7 @@ use toml::Spanned;
 use waypost_store::{Limits, User};
 
 use super::table::{Problem, Table};
-use crate::store::duration;
+use crate::duration::duration;
 
 const DEFAULT_PORT: u16 = 2379;
 

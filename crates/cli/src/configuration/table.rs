@@ -11,11 +11,37 @@ pub(super) struct Problem {
     /// Bytes of the file.
     span: Range<usize>,
     message: String,
+    kind: Fault,
+}
+
+/// How grave a problem is to confd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// It does not look at such a key.
+    UnknownKey,
+    /// The file cannot be read: no TOML, a value of another type, no `src`.
+    Load,
+    /// The file can be read, and its resource fails.
+    Resource,
 }
 
 impl Problem {
     pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Problem {
-        Problem { span, message: message.into() }
+        Problem { span, message: message.into(), kind: Fault::Resource }
+    }
+
+    fn load(span: Range<usize>, message: impl Into<String>) -> Problem {
+        Problem { kind: Fault::Load, ..Problem::new(span, message) }
+    }
+
+    /// True if it is about a key that nobody asked for.
+    pub(super) fn is_unknown_key(&self) -> bool {
+        self.kind == Fault::UnknownKey
+    }
+
+    /// True if confd cannot load the file because of it.
+    pub(super) fn is_load_error(&self) -> bool {
+        self.kind == Fault::Load
     }
 
     /// `file:line:column: message`, the line, and a caret; columns are counted in characters, from 1.
@@ -44,25 +70,10 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The table `name` of `source`, the only one that it may have.
-    pub(super) fn only(name: &'static str, source: &'a str) -> Result<Table<'a>, Vec<Problem>> {
-        let mut root = Table::root(source)?;
-        let is_there = root.left.contains_key(name);
-        let table = root.table(name);
-        root.finish();
-        if !is_there {
-            root.problem(0..0, format!("there is no [{name}] table"));
-        }
-        match table {
-            Some(table) if root.problems.is_empty() => Ok(table),
-            _ => Err(root.problems),
-        }
-    }
-
     /// All of `source`.
     pub(super) fn root(source: &'a str) -> Result<Table<'a>, Vec<Problem>> {
         let syntax = |error: &toml::de::Error| {
-            Problem::new(error.span().unwrap_or_default(), error.message().trim_end().replace('\n', ", "))
+            Problem::load(error.span().unwrap_or_default(), error.message().trim_end().replace('\n', ", "))
         };
         let (document, errors) = DeTable::parse_recoverable(source);
         if !errors.is_empty() {
@@ -116,6 +127,10 @@ impl<'a> Table<'a> {
         self.problems.append(&mut table.problems);
     }
 
+    pub(super) fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
     /// Where the table is.
     pub(super) fn span(&self) -> Range<usize> {
         self.span.clone()
@@ -126,12 +141,25 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn required(&mut self, key: &'static str) -> Option<Spanned<String>> {
+        self.needed(key, Fault::Load)
+    }
+
+    /// Like [`Table::required`], but confd can load a file without it.
+    pub(super) fn required_later(&mut self, key: &'static str) -> Option<Spanned<String>> {
+        self.needed(key, Fault::Resource)
+    }
+
+    fn needed(&mut self, key: &'static str, kind: Fault) -> Option<Spanned<String>> {
         let is_there = self.left.contains_key(key);
         let value = self.string(key);
         match &value {
-            None if !is_there => self.problem(self.span.clone(), format!("`{key}` is missing")),
+            None if !is_there => {
+                let problem = Problem::new(self.span.clone(), format!("`{key}` is missing"));
+                self.problems.push(Problem { kind, ..problem });
+            }
             Some(text) if text.get_ref().is_empty() => {
-                self.problem(text.span(), format!("`{key}` cannot be empty"));
+                let problem = Problem::new(text.span(), format!("`{key}` cannot be empty"));
+                self.problems.push(Problem { kind, ..problem });
             }
             _ => {}
         }
@@ -198,7 +226,8 @@ impl<'a> Table<'a> {
             let nearest = self.known.iter().filter(near);
             let nearest = nearest.min_by_key(|known| strsim::damerau_levenshtein(name, known));
             let hint = nearest.map_or_else(String::new, |known| format!("; is `{known}` meant?"));
-            self.problems.push(Problem::new(key.span(), format!("unknown key `{name}`{hint}")));
+            let unknown = Problem::new(key.span(), format!("unknown key `{name}`{hint}"));
+            self.problems.push(Problem { kind: Fault::UnknownKey, ..unknown });
         }
         self.problems.sort_by_key(|problem| problem.span.start);
     }
@@ -214,7 +243,8 @@ impl<'a> Table<'a> {
         let converted = convert(value.get_ref());
         if converted.is_none() {
             let is = value.get_ref().type_str();
-            self.problem(value.span(), format!("`{key}` must be {wanted}, not {is}"));
+            let message = format!("`{key}` must be {wanted}, not {is}");
+            self.problems.push(Problem::load(value.span(), message));
         }
         Some(Spanned::new(value.span(), converted?))
     }
