@@ -60,7 +60,7 @@ struct Decoder<'a> {
     at: usize,
 }
 
-fn decode(source: &Text) -> Outcome<Value> {
+pub(crate) fn decode(source: &Text) -> Outcome<Value> {
     let mut decoder = Decoder { source, at: 0 };
     let value = decoder.value()?;
     decoder.space();
@@ -416,7 +416,7 @@ impl Object<'_> {
 }
 
 /// As JavaScript prints numbers (ECMA-262, Number::toString): exponents from 21 digits and below 1e-6.
-fn javascript(out: &mut Vec<u8>, number: f64) {
+pub(crate) fn javascript(out: &mut Vec<u8>, number: f64) {
     let size = number.abs();
     if size == 0.0 || (1e-6..1e21).contains(&size) {
         return float::append(out, number, b'f', None);
@@ -428,7 +428,7 @@ fn javascript(out: &mut Vec<u8>, number: f64) {
     }
 }
 
-fn string(out: &mut Vec<u8>, text: &[u8]) {
+pub(crate) fn string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     for (at, c, width) in chars(text) {
         match c {

@@ -13,16 +13,21 @@ use crate::eval::Run;
 use crate::functions::text;
 use crate::list::Slice;
 use crate::path;
-use crate::value::{Operand, Pair, PairAt, Value};
+use crate::value::{Operand, Pair, PairAt, Pairs, Value};
 use crate::{Glob, Name, Names, Text};
 
-fn lookup(run: &mut Run<'_>, name: &Text) -> Option<Text> {
+pub(crate) fn lookup(run: &mut Run<'_>, name: &Text) -> Option<Text> {
     run.reads.add_key(name);
     run.context.names.get(name)
 }
 
-fn missing<T>(name: &Text) -> Outcome<T> {
+pub(crate) fn missing<T>(name: &Text) -> Outcome<T> {
     fault(format!("key does not exist: {}", String::from_utf8_lossy(name)))
+}
+
+/// The path with a slash before it, as all names have.
+pub(crate) fn absolute(path: &Text) -> Text {
+    if path.starts_with(b"/") { path.clone() } else { Text::from([b"/", &path[..]].concat()) }
 }
 
 pub(crate) fn exists(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
@@ -77,7 +82,11 @@ pub(crate) fn getvs(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
 
 /// Calls `found` with all that matches `pattern`, in order. A malformed pattern fails, but only if there
 /// is any key to match it against.
-fn matching(run: &mut Run<'_>, pattern: &Text, mut found: impl FnMut(Name<'_>, &Bytes)) -> Outcome<()> {
+pub(crate) fn matching(
+    run: &mut Run<'_>,
+    pattern: &Text,
+    mut found: impl FnMut(Name<'_>, &Bytes),
+) -> Outcome<()> {
     let names = run.context.names;
     let Ok(glob) = Glob::new(pattern.clone()) else {
         // Which key comes first does not matter: any key that comes or goes may.
@@ -222,6 +231,25 @@ fn children(names: &dyn Names, directory: &[u8], mut each: impl FnMut(Text, bool
             None => return,
         }
     }
+}
+
+/// All pairs below a directory, at any depth, by their keys from there on. Those of names that end in `/`
+/// are left out, as in consul-template.
+pub(crate) fn tree(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+    let mut directory = path::clean(&absolute(text(&args[0])));
+    run.reads.add_directory(&Text::from(directory.clone()));
+    if !directory.ends_with(b"/") {
+        directory.push(b'/');
+    }
+    let mut pairs = Vec::new();
+    run.context.names.scan(&directory, b"", &mut |name, value| {
+        let key = name.to_text().slice(directory.len()..);
+        if !key.is_empty() && !key.ends_with(b"/") {
+            pairs.push(Pair { key, value: value.clone().into() });
+        }
+        ControlFlow::Continue(())
+    });
+    Ok(Value::Pairs(Pairs { slice: Slice::exact(pairs), named: false }))
 }
 
 fn sorted(mut found: Vec<Text>) -> Value {

@@ -7,7 +7,7 @@ use crate::list::Slice;
 use crate::value::{Operand, Value};
 
 /// The longest list that `seq` makes. Go dies of memory somewhat later.
-const LONGEST: u64 = 1 << 26;
+pub(super) const LONGEST: u64 = 1 << 26;
 
 pub(super) fn add(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     Ok(Value::Int(int(&args[0]).wrapping_add(int(&args[1]))))

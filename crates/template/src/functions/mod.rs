@@ -3,13 +3,23 @@
 //! Arguments are checked against these types before a function runs, as Go's reflection does, so a
 //! function takes its arguments apart without asking again. They are listed in `table.rs`.
 
+mod address;
+mod arithmetic;
 mod builtins;
+mod cidr;
 mod collections;
 mod compare;
+mod consul;
+mod endpoints;
+mod grouping;
+mod hashing;
 mod math;
+mod quoting;
 mod strings;
 mod table;
+mod toml;
 mod words;
+mod yaml;
 
 use crate::error::Outcome;
 use crate::eval::Run;

@@ -4,7 +4,6 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::memmem;
-use sha2::{Digest, Sha256};
 
 use super::{int, string_list, text};
 use crate::Text;
@@ -180,11 +179,6 @@ pub(super) fn squote(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     }
     out.push(b'\'');
     string(out)
-}
-
-pub(super) fn sha256sum(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
-    let digest = Sha256::digest(text(&args[0]));
-    string(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 /// Go's `base64.StdEncoding`: padding is required, stray bits at the end are not looked at.
