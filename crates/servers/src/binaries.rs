@@ -18,6 +18,7 @@ pub const PACKAGES: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("busybox", "busybox-static"),
+    ("nc.openbsd", "netcat-openbsd"),
     ("unshare", "util-linux"),
 ];
 
