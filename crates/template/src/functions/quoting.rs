@@ -49,8 +49,8 @@ pub(super) fn shell(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     between("'", text, |byte| (byte == b'\'').then_some(r"'\''"))
 }
 
-/// The longest token that nginx reads, with its quotes: `NGX_CONF_BUFFER` in `ngx_conf_file.c`, less one.
-const NGINX_LONGEST: usize = 4095;
+/// The longest word that nginx reads, with its quotes: `NGX_CONF_BUFFER` in `ngx_conf_file.c`.
+const NGINX_LONGEST: usize = 4096;
 
 /// nginx: `ngx_conf_read_token` undoes `\"`, `\\`, `\n`, `\r` and `\t`. A `$` begins a variable in most
 /// directives, quoted or not, and nothing escapes it.
@@ -66,16 +66,20 @@ pub(super) fn nginx(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
         _ => None,
     })?;
     match quoted.len() {
-        Some(length) if length > NGINX_LONGEST => fault("nginx reads no word of more than 4,095 bytes"),
+        Some(length) if length > NGINX_LONGEST => fault("nginx reads no word of more than 4,096 bytes"),
         _ => Ok(quoted),
     }
 }
 
 /// HAProxy: nothing is special between single quotes, which may be joined to a `\'` (configuration manual,
-/// 2.2). It could write a line break as `\n`; in a header or a log that would begin another line.
+/// 2.2). It could write a line break as `\n`; in a header or a log that would begin another line. An empty
+/// word ends its line's arguments as if it were not there.
 pub(super) fn haproxy(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     let text = text(&args[0]);
     refuse("HAProxy", text, &[NUL, (b'\n', "a line break"), (b'\r', "a line break")])?;
+    if text.is_empty() {
+        return fault("HAProxy has no way to write an empty word");
+    }
     between("'", text, |byte| (byte == b'\'').then_some(r"'\''"))
 }
 
