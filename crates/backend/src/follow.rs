@@ -21,6 +21,8 @@ pub struct Settings {
     pub audit_every: Duration,
     /// How often everything is read again, whatever the watch says.
     pub reread_every: Duration,
+    /// Whether the store is watched; if not, it is only read again and again.
+    pub watches: bool,
     /// How long the watch may take to deliver what an audit found.
     pub grace: Duration,
     /// The shortest and the longest wait before a retry.
@@ -32,6 +34,7 @@ impl Default for Settings {
         Settings {
             audit_every: Duration::from_secs(30),
             reread_every: Duration::from_secs(600),
+            watches: true,
             grace: Duration::from_secs(1),
             retry: (Duration::from_millis(100), Duration::from_secs(5)),
         }
@@ -234,13 +237,16 @@ impl Follower {
         let is_news = continuity != Continuity::Continued || !changed.is_empty() || self.unreachable;
         self.unreachable = false;
         self.view = Some(new.clone());
+        let Settings { audit_every, reread_every, watches, .. } = self.settings;
+        let reread_at = now + reread_every;
         self.phase = Phase::Watching {
-            audit_at: now + self.settings.audit_every,
-            reread_at: now + self.settings.reread_every,
+            // Without a watch there is none that could have missed something.
+            audit_at: if watches { now + audit_every } else { reread_at },
+            reread_at,
             audit: AuditPhase::Quiet,
         };
         let publish = is_news.then(|| Action::Publish(Update::Changed { view: new, changed, continuity }));
-        publish.into_iter().chain([Action::Watch(position)]).collect()
+        publish.into_iter().chain(watches.then_some(Action::Watch(position))).collect()
     }
 
     fn apply(&mut self, batch: Batch) -> Vec<Action> {
@@ -308,6 +314,21 @@ mod tests {
     struct Bench {
         follower: Follower,
         now: Instant,
+    }
+
+    #[test]
+    fn a_store_that_is_not_watched_is_read_again_and_again() {
+        let settings = Settings { watches: false, ..Settings::default() };
+        let follower = Follower::new(settings, fastrand::Rng::with_seed(1));
+        let mut bench = Bench { follower, now: Instant::now() };
+        bench.step(Event::Started);
+        for revision in 5..8 {
+            let value = revision.to_string();
+            let actions = bench.step(Event::Read(Ok(snapshot(revision, &[("/a", &value, revision)]))));
+            assert!(matches!(actions[..], [Action::Publish(_)]), "{actions:?}");
+            bench.now = bench.follower.deadline().unwrap();
+            assert!(matches!(bench.step(Event::Due)[..], [Action::Read]));
+        }
     }
 
     impl Bench {

@@ -179,6 +179,15 @@ impl Access {
         Ok(Tls { authority: file("client-ca-keys")?, identity })
     }
 
+    /// How long an answer may take, if that is said.
+    ///
+    /// # Errors
+    ///
+    /// One line if it is no time.
+    pub(crate) fn timeout(&self) -> Result<Option<Duration>, Failed> {
+        self.time("backend-timeout")
+    }
+
     fn time(&self, name: &str) -> Result<Option<Duration>, Failed> {
         let of = |why: String| -> Failed { format!("{name}: {why}").into() };
         self.one(name).map(|text| duration(text).map_err(of)).transpose()

@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Detail {
+pub(crate) enum Detail {
     Error,
     Warn,
     Info,
@@ -29,7 +29,7 @@ enum Detail {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     Text,
     Json,
 }
@@ -37,22 +37,27 @@ enum Format {
 impl Arguments {
     /// Sends what the program tells from here on to standard error.
     pub(crate) fn start(&self) {
-        let level = match self.log_level {
-            Detail::Error => Level::ERROR,
-            Detail::Warn => Level::WARN,
-            Detail::Info => Level::INFO,
-            Detail::Debug => Level::DEBUG,
-        };
-        // What the libraries below tell at the finer levels would drown it, and their frames hold values.
-        let ours = Targets::new().with_target("waypost", level).with_default(level.min(Level::WARN));
-        let log = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false);
-        let log = match self.log_format {
-            Format::Text => log.boxed(),
-            Format::Json => log.json().flatten_event(true).boxed(),
-        };
-        tracing_subscriber::registry().with(log.with_filter(ours)).init();
+        start(self.log_level, self.log_format);
     }
+}
+
+/// Sends what the program tells from here on to standard error.
+pub(crate) fn start(detail: Detail, format: Format) {
+    let level = match detail {
+        Detail::Error => Level::ERROR,
+        Detail::Warn => Level::WARN,
+        Detail::Info => Level::INFO,
+        Detail::Debug => Level::DEBUG,
+    };
+    // What the libraries below tell at the finer levels would drown it, and their frames hold values.
+    let ours = Targets::new().with_target("waypost", level).with_default(level.min(Level::WARN));
+    let log = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    let log = match format {
+        Format::Text => log.boxed(),
+        Format::Json => log.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(log.with_filter(ours)).init();
 }

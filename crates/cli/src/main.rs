@@ -5,6 +5,7 @@
 
 mod access;
 mod announce;
+mod confd;
 mod configuration;
 mod demo;
 mod duration;
@@ -18,11 +19,10 @@ mod render;
 mod run;
 mod store;
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 /// Keeps load balancers and applications in step with a service registry.
 #[derive(Debug, Parser)]
@@ -44,6 +44,13 @@ enum Command {
     Announce(announce::Arguments),
     /// Read, write and watch keys
     Kv(kv::Arguments),
+    /// Do what confd does, with confd's flags; the same as calling the program `confd`
+    #[command(disable_help_flag = true)]
+    Confd {
+        /// confd's flags: see `waypost confd --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Serve etcd's API from a file on this machine
     Store(embedded::Arguments),
     /// Show the whole arrangement on this machine
@@ -56,26 +63,36 @@ enum Command {
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
+    if let Some(words) = confd::words(std::env::args_os()) {
+        return confd::main(&words);
+    }
     let arguments = Arguments::parse();
     arguments.log.start();
+    match arguments.command {
+        // It serves many clients at once; for all else one thread is enough.
+        command @ Command::Store(_) => ended(Builder::new_multi_thread(), || self::command(command)),
+        command => block_on(|| self::command(command)),
+    }
+}
+
+/// Works on one thread, and ends as the work did.
+fn block_on<W: Future<Output = Result<ExitCode, Failed>>>(work: impl FnOnce() -> W) -> ExitCode {
+    ended(Builder::new_current_thread(), work)
+}
+
+fn ended<W: Future<Output = Result<ExitCode, Failed>>>(
+    mut builder: Builder,
+    work: impl FnOnce() -> W,
+) -> ExitCode {
     rustls::crypto::ring::default_provider().install_default().expect("nothing installed one before");
-    let ended = match runtime(&arguments.command) {
-        Ok(runtime) => runtime.block_on(command(arguments.command)),
+    let ended = match builder.enable_all().build() {
+        Ok(runtime) => runtime.block_on(work()),
         Err(error) => Err(error.into()),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("waypost: {}", chain(&*error));
         ExitCode::FAILURE
     })
-}
-
-/// One thread is enough for all but the store, which serves many clients at once.
-fn runtime(command: &Command) -> io::Result<Runtime> {
-    let mut builder = match command {
-        Command::Store(_) => Builder::new_multi_thread(),
-        _ => Builder::new_current_thread(),
-    };
-    builder.enable_all().build()
 }
 
 async fn command(command: Command) -> Result<ExitCode, Failed> {
@@ -87,6 +104,7 @@ async fn command(command: Command) -> Result<ExitCode, Failed> {
         Command::Store(arguments) => embedded::store(arguments).await,
         Command::Demo(arguments) => demo::demo(arguments).await,
         Command::DemoService(arguments) => demo::service(arguments).await,
+        Command::Confd { .. } => unreachable!("its words are taken before"),
     }
 }
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use store::{Bound, StoreTable, address, age, bytes, revisions};
-use table::Problem;
+pub(crate) use table::Problem;
 use waypost_agent::Resource;
 
 use crate::access::{Access, Kind};

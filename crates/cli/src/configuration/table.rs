@@ -7,7 +7,7 @@ use toml::{Spanned, de::DeTable};
 
 /// Something that is wrong in a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     /// Bytes of the file.
     span: Range<usize>,
     message: String,
@@ -26,12 +26,17 @@ enum Fault {
 }
 
 impl Problem {
-    pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Problem {
+    pub(crate) fn new(span: Range<usize>, message: impl Into<String>) -> Problem {
         Problem { span, message: message.into(), kind: Fault::Resource }
     }
 
     fn load(span: Range<usize>, message: impl Into<String>) -> Problem {
         Problem { kind: Fault::Load, ..Problem::new(span, message) }
+    }
+
+    /// What a TOML parser has to say.
+    pub(crate) fn syntax(error: &toml::de::Error) -> Problem {
+        Problem::load(error.span().unwrap_or_default(), error.message().trim_end().replace('\n', ", "))
     }
 
     /// True if it is about a key that nobody asked for.
@@ -45,18 +50,36 @@ impl Problem {
     }
 
     /// `file:line:column: message`, the line, and a caret; columns are counted in characters, from 1.
-    pub(super) fn describe(&self, file: &str, source: &str) -> String {
+    pub(crate) fn describe(&self, file: &str, source: &str) -> String {
+        let Place { line, column, text, before } = self.find(source);
+        let margin = " ".repeat(line.to_string().len());
+        let indent: String = before.chars().map(|letter| if letter == '\t' { '\t' } else { ' ' }).collect();
+        format!("{file}:{line}:{column}: {}\n{margin} |\n{line} | {text}\n{margin} | {indent}^", self.message)
+    }
+
+    /// `file:line:column`.
+    pub(crate) fn place(&self, file: &str, source: &str) -> String {
+        let Place { line, column, .. } = self.find(source);
+        format!("{file}:{line}:{column}")
+    }
+
+    fn find<'a>(&self, source: &'a str) -> Place<'a> {
         let at = self.span.start.min(source.len());
         let before = source.get(..at).unwrap_or_default();
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.matches('\n').count() + 1;
         let column = before[start..].chars().count() + 1;
         let text = source[start..].lines().next().unwrap_or_default();
-        let margin = " ".repeat(line.to_string().len());
-        let indent: String =
-            before[start..].chars().map(|letter| if letter == '\t' { '\t' } else { ' ' }).collect();
-        format!("{file}:{line}:{column}: {}\n{margin} |\n{line} | {text}\n{margin} | {indent}^", self.message)
+        Place { line, column, text, before: &before[start..] }
     }
+}
+
+/// Where a problem is: line and column from 1, the line, and what of it is before.
+struct Place<'a> {
+    line: usize,
+    column: usize,
+    text: &'a str,
+    before: &'a str,
 }
 
 /// A table that is being read.
@@ -72,12 +95,9 @@ pub(super) struct Table<'a> {
 impl<'a> Table<'a> {
     /// All of `source`.
     pub(super) fn root(source: &'a str) -> Result<Table<'a>, Vec<Problem>> {
-        let syntax = |error: &toml::de::Error| {
-            Problem::load(error.span().unwrap_or_default(), error.message().trim_end().replace('\n', ", "))
-        };
         let (document, errors) = DeTable::parse_recoverable(source);
         if !errors.is_empty() {
-            return Err(errors.iter().map(syntax).collect());
+            return Err(errors.iter().map(Problem::syntax).collect());
         }
         Ok(Table::new("the file", document))
     }

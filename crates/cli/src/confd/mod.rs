@@ -1,0 +1,98 @@
+//! waypost called as `confd`: the command lines, the variables and the files of both generations, and what they
+//! did with them.
+//!
+//! `flags.rs` is the table of what can be said, `words.rs` reads it from the command line, `file.rs` from
+//! `confd.toml`, `layers.rs` tells who counts; `options.rs` makes settings of it, and `work.rs` does the work.
+//!
+//! Exit codes: 0, all is as it was asked for; 1, it is not; 2, the command line of the old generation makes no
+//! sense (the new one ends with 1 then, as it did).
+
+mod file;
+mod flags;
+mod help;
+mod layers;
+mod options;
+mod words;
+mod work;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::{Failed, log};
+use options::Options;
+
+/// Which confd is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Generation {
+    /// 0.16 and its later master.
+    Old,
+    /// The fork at 0.41.
+    New,
+}
+
+/// The words after `confd`, if the program is called so: by its own name, or as the first word.
+pub(crate) fn words(arguments: impl IntoIterator<Item = OsString>) -> Option<Vec<String>> {
+    let mut words = arguments.into_iter().map(|word| word.to_string_lossy().into_owned());
+    let program = words.next()?;
+    let is_confd = Path::new(&program).file_name().is_some_and(|name| name == "confd");
+    (is_confd || words.next()? == "confd").then(|| words.collect())
+}
+
+/// Does what the command line says.
+pub(crate) fn main(words: &[String]) -> ExitCode {
+    let said = match words::parse(words) {
+        Ok(said) => said,
+        Err(why) => {
+            eprintln!("confd: {why}\nTry confd --help.");
+            return refusal(words);
+        }
+    };
+    if said.wants_help {
+        print!("{}", help::text());
+        return ExitCode::SUCCESS;
+    }
+    if said.layer.all("version").last().is_some_and(|value| value.text == "true") {
+        println!("{}", help::version(said.generation));
+        return ExitCode::SUCCESS;
+    }
+    let read = Options::read(said, |name| std::env::var(name).ok());
+    let options = match read {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("confd: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    log::start(options.log.0, options.log.1);
+    for oddity in &options.oddities {
+        tracing::warn!("{oddity}");
+    }
+    crate::block_on(|| work::work(options))
+}
+
+/// How a generation ends when it does not understand its command line. Go's `flag` package ends with 2.
+fn refusal(words: &[String]) -> ExitCode {
+    let names_a_backend = words.iter().any(|word| word == "etcd" || word == "env" || word == "file");
+    if names_a_backend { ExitCode::FAILURE } else { ExitCode::from(2) }
+}
+
+/// Ends with 0, if `done` is all that was asked for.
+fn code(done: bool) -> Result<ExitCode, Failed> {
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_called_confd_by_its_name_or_by_its_first_word() {
+        let called = |line: &str| words(line.split(' ').map(OsString::from));
+        assert_eq!(called("/usr/bin/confd -onetime"), Some(vec!["-onetime".to_owned()]));
+        assert_eq!(called("waypost confd -watch"), Some(vec!["-watch".to_owned()]));
+        assert_eq!(called("/usr/bin/confd confd"), Some(vec!["confd".to_owned()]));
+        assert_eq!(called("waypost run confd"), None);
+        assert_eq!(called("/opt/confd/waypost run"), None);
+    }
+}
