@@ -103,7 +103,7 @@ fn every_example_renders_to_what_is_shown() {
             Template::parse("example", source.as_bytes()).and_then(|template| template.render(&context));
         match (result, expected) {
             (Ok(rendered), Ok(output)) => {
-                assert_eq!(String::from_utf8(rendered.bytes).unwrap(), output, "{source}")
+                assert_eq!(String::from_utf8(rendered.bytes).unwrap(), output, "{source}");
             }
             (Err(error), Err(message)) => assert!(error.message().contains(&message), "{source}: {error}"),
             (Ok(_), Err(message)) => panic!("{source} does not fail: {message}"),

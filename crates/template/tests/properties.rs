@@ -97,6 +97,23 @@ const PIECES: &[&str] = &[
     "split \"a b\" \" \" ",
     "regexReplaceAll ",
     "include \"x\" ",
+    "endpoints \"/srv\" ",
+    "endpoints \"/srv/*\" \"tag=a\" ",
+    "tree \"/\" ",
+    "explode ",
+    "groupBy 0 ",
+    "sortBy \"-Key\" ",
+    "unique ",
+    "first ",
+    "toYaml ",
+    "toToml ",
+    "fromYaml ",
+    "cidrSubnet \"10.0.0.0/8\" ",
+    "quoteNginx ",
+    "loop ",
+    "in ",
+    "divide ",
+    "splitToMap ",
     "datetime.Format ",
     "(or 1 ($x := 2)) ",
 ];
@@ -143,7 +160,9 @@ proptest! {
     fn arbitrary_formats_and_patterns_do_not_panic(text in "[%#+ 0-9*.\\[\\]vdsqxXUcTpw(a)b|?{},^$\\\\pdwQE-]{0,20}") {
         let names: MemoryNames = [("/t", text.clone())].into_iter().collect();
         let context = Context { names: &names, files: &NoFiles, world: &Os, limits: LIMITS };
-        for source in ["{{printf (getv \"/t\") 1 \"x\" 2.5 (list 1 nil) nil}}", "{{regexReplaceAll (getv \"/t\") \"abab(\" \"[$1]\"}}", "{{regexReplaceAll \"(a)\" \"abab\" (getv \"/t\")}}", "{{gets (getv \"/t\")}}", "{{datetime.Format (getv \"/t\")}}", "{{fromJson (getv \"/t\")}}"] {
+        for source in ["{{printf (getv \"/t\") 1 \"x\" 2.5 (list 1 nil) nil}}", "{{regexReplaceAll (getv \"/t\") \"abab(\" \"[$1]\"}}", "{{regexReplaceAll \"(a)\" \"abab\" (getv \"/t\")}}", "{{gets (getv \"/t\")}}", "{{datetime.Format (getv \"/t\")}}", "{{fromJson (getv \"/t\")}}",
+            "{{fromYaml (getv \"/t\")}}", "{{endpoints \"/\"}}", "{{endpoints (getv \"/t\")}}", "{{tree (getv \"/t\")}}", "{{cidrHost (getv \"/t\") 1}}",
+            "{{parseFloat (getv \"/t\")}}", "{{toTitle (getv \"/t\")}}", "{{timestamp (getv \"/t\")}}", "{{trim (getv \"/t\") \"a(%\"}}"] {
             let _ = Template::parse("t", source.as_bytes()).unwrap().render(&context);
         }
     }
@@ -155,4 +174,53 @@ proptest! {
         let star = Glob::new(Text::from("*")).unwrap();
         prop_assert_eq!(star.matches(name.as_bytes()), !name.contains('/'));
     }
+
+    #[test]
+    fn a_change_that_changes_the_outcome_touches_what_was_read(
+        keys in prop::collection::btree_map(NAME, VALUE, 0..8),
+        name in NAME,
+        value in prop::option::of(VALUE),
+        source in prop::sample::select(READERS),
+    ) {
+        let template = Template::parse("t", source.as_bytes()).unwrap();
+        let mut changed = keys.clone();
+        match value {
+            Some(value) => drop(changed.insert(name.clone(), value)),
+            None => drop(changed.remove(&name)),
+        }
+        let [before, after] = [keys, changed].map(|keys| {
+            let names: MemoryNames = keys.into_iter().collect();
+            match template.render(&Context::new(&names)) {
+                Ok(rendered) => (Ok(rendered.bytes), rendered.reads),
+                Err(error) => (Err(error.to_string()), error.reads().clone()),
+            }
+        });
+        if before.0 != after.0 {
+            prop_assert!(before.1.touched_by(name.as_bytes()), "{} in {}", name, source);
+        }
+    }
 }
+
+const NAME: &str = "/[ab]{1,2}(/[ab]{1,2}){0,2}";
+const VALUE: &str = "(a:1|b:2|x|\\{\"address\":\"c:3\",\"state\":\"down\"\\})";
+
+/// Templates that read keys in every way there is.
+const READERS: &[&str] = &[
+    "{{endpoints \"/a\"}}",
+    "{{endpoints \"a/b/\" \"state=any\"}}",
+    "{{endpoints \"/a/*\"}}",
+    "{{endpoints \"/[ab]/a?\"}}",
+    "{{len (endpoints \"/\")}}",
+    "{{tree \"/a\"}}",
+    "{{tree \"b/\"}}",
+    "{{tree \"/\"}}",
+    "{{tree \"/a/../b/a\"}}",
+    "{{toJson (explode (tree \"/b\"))}}",
+    "{{gets \"/*/b\"}}",
+    "{{getvs \"/a/*\"}}",
+    "{{ls \"/a\"}}",
+    "{{lsdir \"/b\"}}",
+    "{{key \"a/b\"}}",
+    "{{keyExists \"b\"}}",
+    "{{keyOrDefault \"a\" \"x\"}}",
+];

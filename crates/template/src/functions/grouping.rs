@@ -121,7 +121,7 @@ pub(super) fn group_by(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value
     let mut groups: BTreeMap<Text, Vec<Value>> = BTreeMap::new();
     let mut members = 0;
     for element in elements(whole)? {
-        for name in names(&by.of(&element)?) {
+        for name in names(&by.of(&element)?)? {
             members += 1;
             run.room(members * size_of::<Value>())?;
             groups.entry(name).or_default().push(element.clone());
@@ -132,24 +132,24 @@ pub(super) fn group_by(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value
 }
 
 /// The groups for a field of that value.
-fn names(value: &Value) -> Vec<Text> {
+fn names(value: &Value) -> Outcome<Vec<Text>> {
     match value {
-        Value::Nil => vec![Text::default()],
-        Value::List(_) | Value::Strings(_) | Value::Ints(_) => {
-            let elements = elements(value).unwrap_or_default();
-            elements.iter().map(printed).collect()
-        }
-        value => vec![printed(value)],
+        Value::Nil => Ok(vec![Text::default()]),
+        Value::List(_) | Value::Strings(_) | Value::Ints(_) => elements(value)?.iter().map(name).collect(),
+        value => Ok(vec![name(value)?]),
     }
 }
 
-fn printed(value: &Value) -> Text {
-    if let Value::Text(text) = value {
-        return text.clone();
+fn name(value: &Value) -> Outcome<Text> {
+    match value {
+        Value::Text(text) => Ok(text.clone()),
+        value if value.len().is_some() => fault(format!("{} is no name of a group", value.type_name())),
+        value => {
+            let mut out = Vec::new();
+            format::write(&mut out, value);
+            Ok(Text::from(out))
+        }
     }
-    let mut out = Vec::new();
-    format::write(&mut out, value);
-    Text::from(out)
 }
 
 /// Elements of equal rank stay in their order. A `-` before the field turns the order around.

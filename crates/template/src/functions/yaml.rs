@@ -205,20 +205,24 @@ fn decode(text: &Text) -> Outcome<Value> {
         strict_booleans: true,
         legacy_octal_numbers: true,
         with_snippet: false,
+        // What aliases expand to costs time and memory that the text does not show.
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
         budget: serde_saphyr::budget! {
-            max_nodes: 10_000_000,
-            max_events: 40_000_000,
+            max_nodes: 1_000_000,
+            max_events: 4_000_000,
             max_depth: DEPTH,
-            max_aliases: 1_000_000,
-            max_merge_keys: 1_000_000,
+            max_aliases: 100_000,
+            max_merge_keys: 100_000,
             enforce_alias_anchor_ratio: false,
         },
     };
     match serde_saphyr::from_str_with_options::<Decoded>(source, options) {
         Ok(Decoded(value)) => Ok(value),
         Err(error) => fault(match error.location() {
-            Some(at) => format!("malformed YAML at line {}, column {} of the text", at.line(), at.column()),
-            None => "malformed YAML".to_owned(),
+            Some(at) => {
+                format!("malformed or too large YAML: line {}, column {} of the text", at.line(), at.column())
+            }
+            None => "malformed or too large YAML".to_owned(),
         }),
     }
 }
