@@ -149,6 +149,15 @@ pub(crate) enum Fault {
     Included(Error),
 }
 
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Message(message) => f.write_str(message),
+            Fault::Included(error) => error.fmt(f),
+        }
+    }
+}
+
 pub(crate) type Outcome<T> = Result<T, Fault>;
 
 /// Shorthand for a fault with a message.

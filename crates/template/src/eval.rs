@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::code::{Body, Call, Constant, Loop, Op, Program, Target};
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Fault, Outcome, fault};
 use crate::fields;
 use crate::format;
@@ -21,6 +22,7 @@ use crate::{Context, Limits, Reads, Text};
 /// A render: what functions read from, and what they leave.
 pub(crate) struct Run<'a> {
     pub(crate) context: &'a Context<'a>,
+    pub(crate) dialect: Dialect,
     pub(crate) reads: Reads,
     pub(crate) regexes: Regexes,
     /// The files being included, outermost first.
@@ -31,9 +33,10 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(context: &'a Context<'a>) -> Run<'a> {
+    pub(crate) fn new(context: &'a Context<'a>, dialect: Dialect) -> Run<'a> {
         Run {
             context,
+            dialect,
             reads: Reads::default(),
             regexes: Regexes::default(),
             including: Vec::new(),

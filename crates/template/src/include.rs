@@ -35,7 +35,7 @@ pub(crate) fn include(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value>
 }
 
 /// The clean relative path that `name` means, if it stays inside the directory.
-fn inside(name: &Text) -> Outcome<String> {
+pub(crate) fn inside(name: &Text) -> Outcome<String> {
     let start = name.iter().take_while(|b| **b == b'/').count();
     let clean = path::clean(&name[start..]);
     match String::from_utf8(clean) {
@@ -55,7 +55,7 @@ fn program(run: &mut Run<'_>, path: &str) -> Outcome<Rc<Program>> {
         Err(error) => return fault(format!("include {path}: {error}")),
     };
     let base = path.rsplit('/').next().unwrap_or(path);
-    let program = Rc::new(parser::parse(base, source, Library::Full).map_err(Fault::Included)?);
+    let program = Rc::new(parser::parse(base, source, Library::Confd(run.dialect)).map_err(Fault::Included)?);
     run.included.insert(path.to_owned(), Rc::clone(&program));
     Ok(program)
 }

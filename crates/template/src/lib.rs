@@ -1,4 +1,4 @@
-//! Go's text/template with confd's functions.
+//! Go's text/template with confd's functions, and Jinja with the same ones.
 //!
 //! A [`Template`] is parsed once and rendered often, from any thread. A render is a function of what it is
 //! given: keys ([`Names`]), files to include ([`Files`]) and everything else ([`World`]). Besides its bytes
@@ -8,6 +8,8 @@
 //! What renders here renders as Go 1.27 and confd 0.41 would, byte for byte; `tests/conformance` holds what
 //! they printed. Templates are untrusted as far as resources go: nesting costs no native stack, and
 //! [`Limits`] bound output, steps and depth.
+//!
+//! Jinja templates are minijinja's, in `jinja`; what follows is about Go's language.
 //!
 //! The way of a template: `lexer` → `parser` and `pipeline`, which drive `builder` → `code` → `eval`. Values
 //! are in `value`, functions in `functions` and the modules it names.
@@ -25,6 +27,7 @@
 
 mod builder;
 mod code;
+mod dialect;
 mod error;
 mod eval;
 mod fields;
@@ -33,6 +36,7 @@ mod format;
 mod functions;
 mod glob;
 mod include;
+mod jinja;
 mod json;
 mod lexer;
 mod list;
@@ -61,6 +65,7 @@ use crate::eval::{Run, execute};
 use crate::parser::Library;
 use crate::value::Value;
 
+pub use dialect::{Dialect, Engine};
 pub use error::{Error, ErrorKind};
 pub use functions::{Since, functions};
 pub use glob::{BadPattern, Glob};
@@ -71,7 +76,13 @@ pub use world::{Files, Moment, NoFiles, Os, Server, World};
 
 /// A parsed template file. Cloning it is cheap.
 #[derive(Clone, Debug)]
-pub struct Template(Arc<Program>);
+pub struct Template(Parsed);
+
+#[derive(Clone, Debug)]
+enum Parsed {
+    Go(Arc<Program>, Dialect),
+    Jinja(Arc<jinja::Program>),
+}
 
 /// What a render may use up.
 #[derive(Clone, Copy, Debug)]
@@ -120,19 +131,44 @@ pub struct Rendered {
 }
 
 impl Template {
-    /// Parses `source`; `name` is the file's base name, which is also the template's own name, as in Go.
+    /// Parses `source` as Go's text/template with all functions; `name` is the file's base name, which is
+    /// also the template's own name, as in Go.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Parse`] if the source is no template, or calls a function that does not exist.
     pub fn parse(name: &str, source: &[u8]) -> Result<Template, Error> {
-        parser::parse(name, Text::from(source.to_vec()), Library::Full)
-            .map(|program| Template(Arc::new(program)))
+        Template::parse_with(Engine::Go, Dialect::default(), name, source)
+    }
+
+    /// Parses `source` in the language of `engine`. A dialect is confd's and means nothing to Jinja, which
+    /// confd does not have.
+    ///
+    /// # Errors
+    ///
+    /// As [`Template::parse`]; of a function that the dialect does not have the error says who has it. Jinja
+    /// looks for its functions only when they are called.
+    pub fn parse_with(
+        engine: Engine,
+        dialect: Dialect,
+        name: &str,
+        source: &[u8],
+    ) -> Result<Template, Error> {
+        Ok(Template(match engine {
+            Engine::Go => {
+                let library = Library::Confd(dialect);
+                Parsed::Go(Arc::new(parser::parse(name, Text::from(source.to_vec()), library)?), dialect)
+            }
+            Engine::Jinja => Parsed::Jinja(Arc::new(jinja::Program::parse(name, source)?)),
+        }))
     }
 
     /// The name it was parsed with.
     pub fn name(&self) -> &str {
-        &self.0.name
+        match &self.0 {
+            Parsed::Go(program, _) => &program.name,
+            Parsed::Jinja(program) => program.name(),
+        }
     }
 
     /// Renders the template.
@@ -142,9 +178,16 @@ impl Template {
     /// [`ErrorKind::Exec`] if anything in it fails: a missing key, a wrong type, a limit. There is no output
     /// then, and [`Error::reads`] tells what had been looked at.
     pub fn render(&self, context: &Context<'_>) -> Result<Rendered, Error> {
-        let mut run = Run::new(context);
-        let result = execute(&mut run, &self.0, Value::Nil);
-        let mut reads = run.reads;
+        let (result, mut reads) = match &self.0 {
+            Parsed::Go(program, dialect) => {
+                let mut run = Run::new(context, *dialect);
+                (execute(&mut run, program, Value::Nil), run.reads)
+            }
+            Parsed::Jinja(program) => {
+                let mut run = Run::new(context, Dialect::default());
+                (program.render(&mut run), run.reads)
+            }
+        };
         reads.finish();
         match result {
             Ok(bytes) => Ok(Rendered { bytes, reads }),
@@ -166,7 +209,11 @@ pub fn expand(name: &str, source: &[u8], data: &[(&str, &str)]) -> Result<Vec<u8
     };
     let names = MemoryNames::new();
     let context = Context::new(&names);
-    execute(&mut Run::new(&context), &program, Value::map(data.iter().map(field).collect()))
+    execute(
+        &mut Run::new(&context, Dialect::default()),
+        &program,
+        Value::map(data.iter().map(field).collect()),
+    )
 }
 
 const _: () = {

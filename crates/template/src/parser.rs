@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use crate::Text;
 use crate::builder::{Builder, OpenLoop, number};
 use crate::code::{Body, Loop, Op, Program, TemplateCall};
+use crate::dialect::{Dialect, not_defined};
 use crate::error::{Error, ErrorKind};
+use crate::functions::Since;
 use crate::lexer::{self, Keyword, Kind, Token, Tokens};
 use crate::literal::unquote;
 use crate::pipeline::Head;
@@ -19,8 +21,26 @@ use crate::pipeline::Head;
 pub(crate) enum Library {
     /// Go's built-in ones.
     Builtin,
-    /// confd's as well.
-    Full,
+    /// confd's as well, of a generation.
+    Confd(Dialect),
+}
+
+impl Library {
+    /// Whether it holds a function of that age.
+    pub(crate) fn holds(self, since: Since) -> bool {
+        match self {
+            Library::Builtin => since == Since::Go,
+            Library::Confd(dialect) => dialect.knows(since),
+        }
+    }
+
+    /// Why it does not hold a function.
+    pub(crate) fn refusal(self, name: &str) -> String {
+        match self {
+            Library::Builtin => format!("function {name:?} not defined"),
+            Library::Confd(dialect) => not_defined(name, dialect),
+        }
+    }
 }
 
 /// Parses a file; `name` is its base name and the name of its main template.

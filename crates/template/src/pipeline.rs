@@ -6,10 +6,10 @@
 
 use crate::builder::number;
 use crate::code::{Call, Constant, Invocation, Op, Target};
-use crate::functions::{self, Function, Param, Since};
+use crate::functions::{self, Function, Param};
 use crate::lexer::{Kind, Token};
 use crate::literal::{self, Number};
-use crate::parser::{Library, Parsed, Parser};
+use crate::parser::{Parsed, Parser};
 
 /// Go's `maxStackDepth`.
 const MAX_PARENS: usize = 10_000;
@@ -195,10 +195,9 @@ impl Parser<'_> {
         Ok(Some(match token.kind {
             Kind::Identifier => {
                 let name = self.text_of(token);
-                let allowed = |f: &&Function| f.since == Since::Go || self.library == Library::Full;
-                match functions::find(&name).filter(allowed) {
+                match functions::find(&name).filter(|function| self.library.holds(function.since)) {
                     Some(function) => Term::Function(function),
-                    None => return self.fail(token, format!("function {name:?} not defined")),
+                    None => return self.fail(token, self.library.refusal(&name)),
                 }
             }
             Kind::Variable => {

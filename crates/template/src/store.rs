@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+use crate::dialect::Dialect;
 use crate::error::{Outcome, fault};
 use crate::eval::Run;
 use crate::functions::text;
@@ -58,7 +59,11 @@ pub(crate) fn gets(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     matching(run, text(&args[0]), |key, value| {
         pairs.push(Pair { key: key.to_text(), value: value.clone().into() });
     })?;
-    Ok(Value::pairs(Slice::appended(pairs)))
+    // What Go prints of nil and of nothing differs, in `printf "%#v"` and JSON.
+    Ok(Value::pairs(match run.dialect {
+        Dialect::Confd016 => Slice::appended_to_empty(pairs),
+        _ => Slice::appended(pairs),
+    }))
 }
 
 /// Shows `each` what [`gets`] would list, key and value, without making the list.

@@ -1,6 +1,7 @@
 //! Collections: lists and maps, what is empty, and what to take instead.
 
 use super::{boolean, list, map, pair_list, string_list, text};
+use crate::dialect::Dialect;
 use crate::error::{Outcome, fault};
 use crate::eval::Run;
 use crate::list::Slice;
@@ -84,8 +85,11 @@ pub(super) fn ternary(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
 }
 
 /// A reversed copy of strings or plain pairs; anything else, even what `gets` returns, comes back as it
-/// is, because its type has another name.
-pub(super) fn reverse(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+/// is, because its type has another name. confd 0.16 makes no copy: whoever holds the list sees it turned.
+pub(super) fn reverse(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+    if run.dialect == Dialect::Confd016 {
+        return Ok(turned(take(&mut args[0])));
+    }
     Ok(match take(&mut args[0]) {
         Value::Strings(list) => Value::Strings(reversed(&list)),
         Value::Pairs(pairs) if !pairs.named => {
@@ -93,6 +97,16 @@ pub(super) fn reverse(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
         }
         other => other,
     })
+}
+
+/// The value itself, turned round if it is a list of strings or plain pairs.
+fn turned(value: Value) -> Value {
+    match &value {
+        Value::Strings(list) => list.with_mut(<[_]>::reverse),
+        Value::Pairs(pairs) if !pairs.named => pairs.slice.with_mut(<[_]>::reverse),
+        _ => {}
+    }
+    value
 }
 
 fn reversed<T: crate::list::Cell>(list: &Slice<T>) -> Slice<T> {

@@ -1,6 +1,7 @@
 //! Integers: arithmetic that wraps at 64 bits, `seq`, and reading numbers and truth values.
 
 use super::{int, text};
+use crate::dialect::Dialect;
 use crate::error::{Outcome, fault};
 use crate::eval::Run;
 use crate::list::Slice;
@@ -35,9 +36,12 @@ pub(super) fn modulo(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     }
 }
 
-/// From the first to the last, up or down.
-pub(super) fn seq(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+/// From the first to the last, up or down; confd 0.16 counts up only.
+pub(super) fn seq(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     let (first, last) = (int(&args[0]), int(&args[1]));
+    if first > last && run.dialect == Dialect::Confd016 {
+        return Ok(Value::Ints(Slice::nil()));
+    }
     if first.abs_diff(last) >= LONGEST {
         return fault("list is too long");
     }

@@ -116,6 +116,11 @@ pub fn functions() -> impl Iterator<Item = (&'static str, Since)> {
     FUNCTIONS.iter().map(|function| (function.name, function.since))
 }
 
+/// The functions themselves, in that order.
+pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
+    FUNCTIONS.iter()
+}
+
 /// The function of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Function> {
     let index = FUNCTIONS.binary_search_by(|function| function.name.cmp(name)).ok()?;
