@@ -3,6 +3,8 @@
 //! The digits come from the standard library, which rounds exactly, halves to even, and knows the shortest
 //! digits that read back the same; the layout around them is Go's.
 
+use crate::format::write_int;
+
 /// The significant digits of a number, without trailing zeros, and where the point is: 0.d1d2… × 10^point.
 struct Decimal {
     digits: Vec<u8>,
@@ -28,7 +30,7 @@ impl Decimal {
 
     /// Rounded to `digits` significant digits, one at least.
     fn rounded(value: f64, digits: usize) -> Decimal {
-        let precision = digits.max(1) - 1;
+        let precision = digits.clamp(1, MOST_DIGITS) - 1;
         Decimal::parse(&format!("{value:.precision$e}"))
     }
 
@@ -112,7 +114,7 @@ pub(crate) fn append(out: &mut Vec<u8>, value: f64, verb: u8, precision: Option<
             let after_point = decimal.digits.len() as i64 - i64::from(decimal.point);
             decimal.fixed(out, usize::try_from(after_point).unwrap_or(0));
         }
-        (b'f', Some(precision)) => out.extend_from_slice(format!("{value:.precision$}").as_bytes()),
+        (b'f', Some(precision)) => plain(out, value, precision),
         (b'e' | b'E', None) => {
             let decimal = Decimal::shortest(value);
             decimal.exponential(out, decimal.digits.len().saturating_sub(1), verb);
@@ -127,6 +129,30 @@ pub(crate) fn append(out: &mut Vec<u8>, value: f64, verb: u8, precision: Option<
         }
     }
 }
+
+/// `ddd.dddd`
+fn plain(out: &mut Vec<u8>, value: f64, precision: usize) {
+    let digits = if value.fract() == 0.0 && value < EXACT {
+        write_int(out, value as i64);
+        if precision > 0 {
+            out.push(b'.');
+        }
+        0
+    } else {
+        let digits = precision.min(MOST_DIGITS);
+        out.extend_from_slice(format!("{value:.digits$}").as_bytes());
+        digits
+    };
+    out.resize(out.len() + precision - digits, b'0');
+}
+
+/// More digits than any float has, before the point or behind it: the rest are zeros. The standard library
+/// takes no precision beyond 65,535, and Go takes a million.
+const MOST_DIGITS: usize = 1_100;
+
+/// Integers below are written as such: most weights and ports from JSON are, and the exact digits of a float
+/// take the standard library ten times as long where there is nothing to round.
+const EXACT: f64 = (1u64 << 53) as f64;
 
 const MANTISSA_BITS: i32 = 52;
 
@@ -223,6 +249,25 @@ mod tests {
         assert_eq!(formatted(100.0, b'g', 3), "100");
         assert_eq!(formatted(1234567.0, b'g', 3), "1.23e+06");
         assert_eq!(formatted(0.0, b'e', 2), "0.00e+00");
+    }
+
+    #[test]
+    fn integers_print_as_such_and_end_in_zeros() {
+        assert_eq!(formatted(0.0, b'f', 0), "0");
+        assert_eq!(formatted(-0.0, b'f', 1), "-0.0");
+        assert_eq!(formatted(99.0, b'f', 0), "99");
+        assert_eq!(formatted(-42.0, b'f', 3), "-42.000");
+        assert_eq!(formatted(9007199254740993.0, b'f', 1), "9007199254740992.0");
+        assert_eq!(formatted(1e22, b'f', 2), "10000000000000000000000.00");
+    }
+
+    #[test]
+    fn a_precision_beyond_all_digits_ends_in_zeros() {
+        let zeros = "0".repeat(99_999);
+        assert_eq!(formatted(1.5, b'f', 100_000), format!("1.5{zeros}"));
+        assert_eq!(formatted(1.5, b'e', 100_000), format!("1.5{zeros}e+00"));
+        assert_eq!(formatted(1.5, b'g', 100_000), "1.5");
+        assert_eq!(formatted(5e-324, b'f', 1_200).trim_end_matches('0').len(), 1_076);
     }
 
     #[test]
