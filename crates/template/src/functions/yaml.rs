@@ -1,7 +1,8 @@
 //! YAML: written in a form that YAML 1.1 and 1.2 read alike, and read by version 1.2.
 //!
-//! Text is plain only where no reader can take it for anything else, and between double quotes otherwise. Whole numbers are written without a fraction, since JSON, where most
-//! values come from, does not tell 1 from 1.0. Errors tell the place, never what is there.
+//! Text is plain only where no reader can take it for anything else, and between double quotes otherwise.
+//! Whole numbers are written without a fraction, since JSON, where most values come from, does not tell 1 from
+//! 1.0. Errors tell the place, never what is there.
 
 use std::fmt;
 
