@@ -10,7 +10,7 @@ use std::thread;
 use crate::Tree;
 
 /// Variables that would change what a test asks for.
-const VARIABLES: [&str; 22] = [
+const VARIABLES: [&str; 24] = [
     "ETCD_ENDPOINT",
     "NO_COLOR",
     "WAYPOST_BACKEND",
@@ -19,7 +19,9 @@ const VARIABLES: [&str; 22] = [
     "WAYPOST_CLIENT_KEY",
     "WAYPOST_CONFDIR",
     "WAYPOST_LOG_FORMAT",
+    "NOTIFY_SOCKET",
     "WAYPOST_LOG_LEVEL",
+    "WAYPOST_METRICS_ADDR",
     "WAYPOST_PREFIX",
     "WAYPOST_STATE_DIR",
     "WAYPOST_STORE_CERT",

@@ -272,7 +272,7 @@ impl Engine {
                 let told = self.stores[store].unreachable.replace(reason.clone());
                 match told == Some(reason.clone()) {
                     true => Vec::new(),
-                    false => vec![Action::Report(Report::Unreachable { reason })],
+                    false => vec![Action::Report(Report::Unreachable { store, reason })],
                 }
             }
             Event::Applied { resource, applied } => self.applied(resource, applied, now),
@@ -345,7 +345,7 @@ impl Engine {
         let position = view.position();
         let followed = &mut self.stores[store];
         if continuity == Continuity::First || followed.unreachable.take().is_some() {
-            actions.push(Action::Report(Report::Read { keys: view.len(), position }));
+            actions.push(Action::Report(Report::Read { store, keys: view.len(), position }));
         }
         followed.view = Some(view);
         let why = (!continuity.is_continued()).then(|| continuity.to_string());

@@ -93,6 +93,8 @@ fn reason(error: &io::Error) -> String {
 pub enum Report {
     /// The store was read, for the first time or again after it did not answer.
     Read {
+        /// Which store.
+        store: usize,
         /// How many keys.
         keys: usize,
         /// Where in its history.
@@ -105,6 +107,8 @@ pub enum Report {
     },
     /// The store does not answer; files stay as they are.
     Unreachable {
+        /// Which store.
+        store: usize,
         /// Why, on one line.
         reason: String,
     },
@@ -190,9 +194,9 @@ pub struct Log;
 impl Observer for Log {
     fn report(&self, report: &Report) {
         match report {
-            Report::Read { keys, position } => tracing::info!(keys, %position, "read the registry"),
+            Report::Read { keys, position, .. } => tracing::info!(keys, %position, "read the registry"),
             Report::Doubted { reason } => tracing::warn!(reason, "the registry is not believed yet"),
-            Report::Unreachable { reason } => {
+            Report::Unreachable { reason, .. } => {
                 tracing::error!(reason, "the registry cannot be read; files stay as they are");
             }
             Report::Applied { resource, position, took, in_place } => {

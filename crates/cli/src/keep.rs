@@ -16,6 +16,7 @@ use waypost_agent::{Ledger, Observer, Resource, Settings, Setup};
 use waypost_backend::Backend;
 
 use crate::Failed;
+use crate::outside::Outside;
 
 /// What is kept up to date, from which stores.
 pub(crate) struct Keeping {
@@ -95,7 +96,7 @@ pub(crate) async fn keep(
     load: impl Fn() -> Result<Keeping, Failed>,
     mut again: Again,
     ledger: Arc<Ledger>,
-    observer: Arc<dyn Observer>,
+    outside: Arc<Outside>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failed> {
     tokio::pin!(stop);
@@ -107,8 +108,13 @@ pub(crate) async fn keep(
                 () = &mut stop => None,
                 new = loaded(&load, &mut again) => Some(new),
             };
+            match next {
+                Some(_) => outside.reloading(),
+                None => outside.stopping(),
+            }
         };
-        let setup = keeping.setup(Arc::clone(&ledger), Arc::clone(&observer));
+        outside.configured(&keeping.resources);
+        let setup = keeping.setup(Arc::clone(&ledger), Arc::clone(&outside) as Arc<dyn Observer>);
         waypost_agent::run(setup, until).await.map_err(|failure| failure.to_string())?;
     }
     Ok(())

@@ -15,6 +15,7 @@ mod host;
 mod keep;
 mod kv;
 mod log;
+mod outside;
 mod render;
 mod run;
 mod store;

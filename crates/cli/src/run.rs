@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use waypost_agent::{Ledger, Log, Settings};
+use waypost_agent::{Ledger, Settings};
 
 use crate::configuration::{self, Configuration, Invalid, StoreTable};
 use crate::duration::duration;
 use crate::embedded::Plan;
 use crate::host::{default_state_dir, stopped};
 use crate::keep::{Again, Keeping, keep};
+use crate::outside::{Outside, Told};
 use crate::{Failed, store};
 
 /// What to keep up to date, and where the agent keeps its own state.
@@ -68,6 +69,9 @@ pub(crate) struct Arguments {
     store: store::Arguments,
     #[command(flatten)]
     pace: Pace,
+    /// Serve /metrics, /health, /ready and /ready/detailed at this address, such as 127.0.0.1:9100
+    #[arg(long, value_name = "ADDRESS", env = "WAYPOST_METRICS_ADDR")]
+    metrics_addr: Option<String>,
 }
 
 /// How the agent waits.
@@ -109,6 +113,12 @@ impl Pace {
 }
 
 impl Arguments {
+    /// systemd is told if it wants to be: with `Type=notify` it says where.
+    fn told(&self) -> Told {
+        let systemd = std::env::var_os("NOTIFY_SOCKET").is_some();
+        Told { systemd, metrics: self.metrics_addr.clone(), ..Told::default() }
+    }
+
     fn keeping(&self, configuration: Configuration) -> Result<Keeping, Failed> {
         let stores = self.store.open()?.with(&configuration)?;
         Ok(Keeping { resources: configuration.resources, stores, settings: self.pace.settings() })
@@ -132,7 +142,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
         }
     };
     let load = || arguments.keeping(arguments.files.configuration()?);
-    let ran = keep(keeping, load, again, ledger, Arc::new(Log), stop).await;
+    let outside = Outside::open(&arguments.told()).await?;
+    let ran = keep(keeping, load, again, ledger, outside, stop).await;
     // The agent is first to go: until then it has its registry.
     let closed = match serving {
         Some(serving) => serving.stop().await,

@@ -12,6 +12,7 @@ use super::{Generation, file};
 use crate::access::{Access, Kind};
 use crate::configuration::{self, Dialect};
 use crate::log::{Detail, Format};
+use crate::outside::{Diff, Told};
 
 /// confd's own.
 const CONFDIR: &str = "/etc/confd";
@@ -30,11 +31,10 @@ pub(super) struct Options {
     pub(super) settings: Settings,
     /// How often a backend is asked in a single pass, and the shortest and longest pause between.
     pub(super) attempts: (u32, Duration, Duration),
-    /// With `--noop`: whether and how the difference is printed.
-    pub(super) diff: Option<Diff>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) log: (Detail, Format),
-    pub(super) process: Process,
+    /// Who is told what goes on. Differences are printed with `--noop` only.
+    pub(super) told: Told,
     /// What is odd in `confd.toml`, and what is said twice and not alike.
     pub(super) oddities: Vec<String>,
 }
@@ -53,20 +53,6 @@ pub(super) enum Task {
     Preflight(Duration),
     /// Render without writing, from the keys of this file if there is one.
     Validate(Option<PathBuf>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Diff {
-    pub(super) context: usize,
-    pub(super) coloured: bool,
-}
-
-/// What is told to whom outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Process {
-    pub(super) notifies_systemd: bool,
-    pub(super) watchdog: Option<Duration>,
-    pub(super) metrics: Option<String>,
 }
 
 impl Options {
@@ -95,10 +81,9 @@ impl Options {
             srv: srv(&layers),
             settings: settings(generation, &layers)?,
             attempts: attempts(generation, &layers)?,
-            diff: diff(&layers)?,
             state_dir: layers.text("state-dir").map(PathBuf::from),
             log: log(&layers)?,
-            process: process(&layers)?,
+            told: told(&layers)?,
             access,
             oddities,
         })
@@ -235,9 +220,10 @@ fn log(layers: &Layers) -> Result<(Detail, Format), String> {
     Ok((detail, format))
 }
 
-fn process(layers: &Layers) -> Result<Process, String> {
-    Ok(Process {
-        notifies_systemd: layers.switch("systemd-notify")?,
+fn told(layers: &Layers) -> Result<Told, String> {
+    Ok(Told {
+        diff: diff(layers)?,
+        systemd: layers.switch("systemd-notify")?,
         watchdog: layers.time("watchdog-interval")?.filter(|every| !every.is_zero()),
         metrics: layers.text("metrics-addr").map(str::to_owned),
     })

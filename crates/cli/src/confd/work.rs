@@ -1,20 +1,20 @@
 //! What confd does once it knows what is asked of it.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use waypost_agent::{Ledger, LedgerError, Log, Observer, Outcome, Report};
+use waypost_agent::{Ledger, LedgerError, Outcome};
 use waypost_backend::{Backend, Patient};
 
-use super::options::{Diff, Options, Task};
+use super::options::{Options, Task};
 use super::{Generation, code};
 use crate::Failed;
 use crate::configuration::Configuration;
 use crate::host::{default_state_dir, stopped};
 use crate::keep::{Again, Keeping, keep};
+use crate::outside::Outside;
 
 /// Does what is asked.
 pub(super) async fn work(options: Options) -> Result<ExitCode, Failed> {
@@ -96,12 +96,13 @@ fn stores(options: &Options, configuration: &mut Configuration) -> Result<Vec<Ar
 
 async fn once(options: &Options, waits: bool) -> Result<ExitCode, Failed> {
     let Loaded { mut keeping, is_whole } = load(options, true)?;
-    let (ledger, observer) = (ledger(options)?, observer(options));
+    let (ledger, outside) = (ledger(options)?, Outside::open(&options.told).await?);
+    outside.configured(&keeping.resources);
     let outcome = if waits {
-        waypost_agent::settle(keeping.setup(ledger, observer), stopped()?).await
+        waypost_agent::settle(keeping.setup(ledger, outside), stopped()?).await
     } else {
         keeping.stores = patient(options, keeping.stores)?;
-        waypost_agent::once(keeping.setup(ledger, observer)).await
+        waypost_agent::once(keeping.setup(ledger, outside)).await
     };
     code(outcome.map_err(|failure| failure.to_string())? == Outcome::InSync && is_whole)
 }
@@ -119,7 +120,8 @@ async fn go_on(options: &Options, again: Again) -> Result<ExitCode, Failed> {
     let stop = stopped()?;
     let first = load(options, is_strict)?.keeping;
     let load = || Ok(load(options, is_strict)?.keeping);
-    keep(first, load, again, ledger(options)?, observer(options), stop).await?;
+    let outside = Outside::open(&options.told).await?;
+    keep(first, load, again, ledger(options)?, outside, stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -157,25 +159,4 @@ fn state_dir(confdir: &Path) -> Result<PathBuf, Failed> {
     let absolute = std::path::absolute(confdir)?;
     let name = absolute.to_string_lossy().trim_matches('/').replace('/', "-");
     Ok(default_state_dir("--state-dir")?.join("confd").join(name))
-}
-
-fn observer(options: &Options) -> Arc<dyn Observer> {
-    Arc::new(Teller { diff: options.diff })
-}
-
-/// Tells the log, and prints differences where they are asked for.
-struct Teller {
-    diff: Option<Diff>,
-}
-
-impl Observer for Teller {
-    fn report(&self, report: &Report) {
-        Log.report(report);
-        if let (Report::WouldChange { difference, .. }, Some(Diff { context, coloured })) =
-            (report, self.diff)
-        {
-            // Nobody is left to be told that standard output is gone.
-            let _ = write!(io::stdout(), "{}", difference.unified(context, coloured));
-        }
-    }
 }
