@@ -123,9 +123,7 @@ pub(super) fn json(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
 pub(super) fn systemd(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     let text = text(&args[0]);
     if memchr::memchr(b'$', text).is_some() {
-        return fault(
-            "systemd has no one way to write a $: there are quoteSystemdExec and quoteSystemdEnv",
-        );
+        return fault("systemd has no one way to write a $: there are quoteSystemdExec and quoteSystemdEnv");
     }
     systemd_word(text, "$")
 }
