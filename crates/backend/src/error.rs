@@ -63,6 +63,12 @@ impl Error {
         self
     }
 
+    /// The same of another kind, when more is known of it.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn with_kind(self, kind: ErrorKind) -> Error {
+        Error { kind, ..self }
+    }
+
     /// What a caller decides by.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -18,6 +18,7 @@ fn settings() -> MirrorSettings {
         reread_every: 120 * SECOND,
         grace: SECOND,
         retry: (SECOND / 10, 2 * SECOND),
+        ..MirrorSettings::default()
     }
 }
 

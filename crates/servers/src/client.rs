@@ -59,7 +59,8 @@ pub(crate) fn post(
     request("POST", url, headers, body, timeout)
 }
 
-fn request(
+/// Sends any request.
+pub(crate) fn request(
     method: &str,
     url: &str,
     headers: &[(&str, &str)],

@@ -12,12 +12,16 @@ use tokio::net::TcpStream;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Uri};
 
 use super::{STORE, Settings, Tls, invalid, status};
+use crate::http1::Target;
+use crate::speaks::{self, Found};
 use crate::{Error, ErrorKind, Result};
 
 /// Opens connections, and keeps the one that works.
 pub(super) struct Connector {
     pub(super) settings: Settings,
     endpoints: Vec<Endpoint>,
+    /// The same for HTTP/1, to find out what is there if it is not the v3 API.
+    targets: Vec<Target>,
     current: Mutex<Option<Arc<Connection>>>,
     /// The endpoint to try first.
     first: AtomicUsize,
@@ -29,6 +33,7 @@ pub(super) struct Connection {
     client: Client,
     /// Where it leads to, for errors.
     pub(super) peer: String,
+    number: usize,
     has_answered: AtomicBool,
 }
 
@@ -39,9 +44,14 @@ impl Connector {
         }
         let endpoint = |url: &String| endpoint(url, &settings);
         let endpoints = settings.endpoints.iter().map(endpoint).collect::<Result<_>>()?;
+        let target = |url: &String| {
+            Target::new(url, &settings.tls).map_err(|why| invalid("use the endpoint", url, why))
+        };
+        let targets = settings.endpoints.iter().map(target).collect::<Result<_>>()?;
         Ok(Connector {
             settings,
             endpoints,
+            targets,
             current: Mutex::new(None),
             first: AtomicUsize::new(0),
             opening: tokio::sync::Mutex::new(()),
@@ -107,7 +117,7 @@ impl Connector {
                 if !status::is_answer(&failure) {
                     self.discard(&connection);
                 }
-                Err(connection.explain(status::error(failure, operation, subject)))
+                Err(self.explain(&connection, status::error(failure, operation, subject)).await)
             }
             Err(_) => {
                 self.discard(&connection);
@@ -156,10 +166,39 @@ impl Connector {
             Client::from_channel(channel, Some(self.options())).await
         };
         match tokio::time::timeout(timeout, opening).await {
-            Ok(Ok(client)) => Ok(Connection { client, peer, has_answered: AtomicBool::new(false) }),
-            Ok(Err(failure)) => Err(status::error(failure, "connect to", peer)),
+            Ok(Ok(client)) => Ok(Connection { client, peer, number, has_answered: AtomicBool::new(false) }),
+            Ok(Err(failure)) => {
+                Err(self.without_v3(number, status::error(failure, "connect to", peer)).await)
+            }
             Err(_) => Err(silent("connect to", &peer, &peer, timeout)),
         }
+    }
+
+    async fn explain(&self, connection: &Connection, error: Error) -> Error {
+        if connection.has_answered.load(Ordering::Relaxed) {
+            return error;
+        }
+        connection.explain(self.without_v3(connection.number, error).await)
+    }
+
+    /// Says what is there, if it is a server without the v3 API: to one that knows HTTP/1 only, our words are
+    /// none, and it closes the connection.
+    async fn without_v3(&self, number: usize, error: Error) -> Error {
+        if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Unsupported) {
+            return error;
+        }
+        let target = &self.targets[number];
+        let url = &target.url;
+        let advice = match speaks::find(target, self.settings.request_timeout).await {
+            Found::Etcd(version) if !version.has_v3() => {
+                format!("etcd at {url}: answers HTTP/1 but no v3 API ({version}); use -backend etcd")
+            }
+            Found::Other => {
+                format!("{url}: answers HTTP/1 but no v3 API; is it an etcd 2? Then use -backend etcd")
+            }
+            Found::Etcd(_) | Found::Nothing => return error,
+        };
+        error.with_kind(ErrorKind::Unsupported).because(advice)
     }
 
     fn options(&self) -> ConnectOptions {
@@ -185,8 +224,7 @@ impl Connection {
     /// A server that refuses the client's certificate says so after the handshake, when the connection counts
     /// as open, and mostly to a task of tonic's that keeps it to itself.
     fn explain(&self, error: Error) -> Error {
-        let is_new = !self.has_answered.load(Ordering::Relaxed) && self.peer.starts_with("https:");
-        if !is_new || !error.is_transient() {
+        if !self.peer.starts_with("https:") || !error.is_transient() {
             return error;
         }
         let peer = &self.peer;

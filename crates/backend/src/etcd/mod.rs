@@ -26,6 +26,7 @@ use connection::Connector;
 pub use raw::{Guarded, GuardedPut, RawEntry, RawSnapshot};
 use waypost_model::Prefix;
 
+pub use crate::tls::Tls;
 use crate::{Error, ErrorKind, Result};
 
 const STORE: &str = "etcd";
@@ -45,15 +46,6 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How often a watched peer is asked whether it is there.
     pub probe_every: Duration,
-}
-
-/// Certificates, as PEM text.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// Who may sign the server's certificate; the system's authorities if none is given.
-    pub authority: Option<Vec<u8>>,
-    /// The client's certificate and its private key.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Settings {

@@ -5,6 +5,7 @@ use std::fmt;
 use tonic::{Code, Status};
 
 use super::STORE;
+use crate::tls::kind_of_failure;
 use crate::{Error, ErrorKind};
 
 /// The error for `failure` of `operation` on `subject`.
@@ -53,22 +54,6 @@ fn kind_of(status: &Status) -> ErrorKind {
         }
         Code::Unimplemented => ErrorKind::Unsupported,
         _ => ErrorKind::Unavailable,
-    }
-}
-
-/// What kept an answer from coming. A certificate that does not fit does not fit at the next try either:
-/// the server's is told by us, ours by the server, after the handshake (RFC 8446, section 4.4.2.4).
-///
-/// Source: the texts of `rustls::Error`, which is not to be had as a type through tonic.
-fn kind_of_failure(failure: &(dyn std::error::Error + 'static)) -> ErrorKind {
-    let causes = std::iter::successors(Some(failure), |cause| cause.source());
-    let says = |text: &str| causes.clone().any(|cause| cause.to_string().contains(text));
-    if says("invalid peer certificate") {
-        ErrorKind::Invalid
-    } else if says("received fatal alert") {
-        ErrorKind::Denied
-    } else {
-        ErrorKind::Unavailable
     }
 }
 

@@ -5,6 +5,7 @@
 mod access;
 mod contract;
 mod following;
+mod other_apis;
 mod raw;
 mod registering;
 mod watching;
@@ -40,9 +41,9 @@ fn open(settings: Settings) -> Arc<Etcd> {
 fn follow(store: &Arc<Etcd>, prefixes: &[&str]) -> Reader {
     let settings = MirrorSettings {
         audit_every: Duration::from_millis(500),
-        reread_every: Duration::from_secs(600),
         grace: Duration::from_millis(500),
         retry: (Duration::from_millis(50), Duration::from_millis(500)),
+        ..MirrorSettings::default()
     };
     Reader::follow(store.clone(), prefixes, settings)
 }

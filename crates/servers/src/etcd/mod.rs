@@ -5,6 +5,7 @@ mod gateway;
 mod grpc_proxy;
 mod node;
 mod options;
+mod v2;
 
 pub use cluster::EtcdCluster;
 pub use grpc_proxy::EtcdGrpcProxy;

@@ -293,6 +293,11 @@ impl Etcd {
         must(self.try_wait_ready());
     }
 
+    /// The address of the port that is always plain text.
+    pub(super) fn admin_url(&self) -> String {
+        loopback(self.ports.admin)
+    }
+
     /// A member that is not started yet.
     pub(super) fn member(options: EtcdOptions, name: &str, members: String, ports: NodePorts) -> Etcd {
         let scratch = Scratch::new("etcd", options.storage);

@@ -60,11 +60,13 @@ pub struct Limits {
     pub largest_value: usize,
     /// How many keys it holds in the check for many.
     pub many_keys: usize,
+    /// Whether there may be keys below a key, or a path is either a key or a directory.
+    pub keys_below_keys: bool,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { any_bytes: true, largest_value: 1_000_000, many_keys: 20_000 }
+        Limits { any_bytes: true, largest_value: 1_000_000, many_keys: 20_000, keys_below_keys: true }
     }
 }
 
@@ -89,6 +91,11 @@ macro_rules! check {
     };
 }
 use check;
+
+/// The key at `path`, which has keys below it as well; where that cannot be, another one below it.
+fn at(path: &str, harness: &dyn Harness) -> String {
+    if harness.limits().keys_below_keys { path.to_owned() } else { format!("{path}/itself") }
+}
 
 fn key(text: &str) -> Key {
     text.parse().expect("a key")

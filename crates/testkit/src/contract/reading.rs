@@ -2,7 +2,7 @@
 
 use waypost_model::Value;
 
-use super::{Content, Harness, check, content, delete, key, prefixes, put, values};
+use super::{Content, Harness, at, check, content, delete, key, prefixes, put, values};
 
 pub(super) async fn run(harness: &dyn Harness) {
     check!(
@@ -27,7 +27,8 @@ async fn no_keys_are_an_empty_snapshot(harness: &dyn Harness) {
 }
 
 async fn a_prefix_holds_itself_and_what_is_below(harness: &dyn Harness) {
-    let inside = content(&[("/app", "1"), ("/app/db", "2"), ("/app/db/host", "3")]);
+    let (app, db) = (at("/app", harness), at("/app/db", harness));
+    let inside = content(&[(&app, "1"), (&db, "2"), ("/app/db/host", "3")]);
     let outside = content(&[("/app-x/a", "4"), ("/apple", "5"), ("/ap", "6"), ("/b/app/c", "7")]);
     let all: Content = inside.clone().into_iter().chain(outside).collect();
     let store = harness.start(all.clone()).await;
@@ -86,8 +87,9 @@ async fn many_keys_are_all_there(harness: &dyn Harness) {
 }
 
 async fn an_audit_agrees_with_the_store(harness: &dyn Harness) {
+    let app = at("/app", harness);
     let store =
-        harness.start(content(&[("/app", "1"), ("/app/a", "1"), ("/app/b", "1"), ("/apple", "1")])).await;
+        harness.start(content(&[(&app, "1"), ("/app/a", "1"), ("/app/b", "1"), ("/apple", "1")])).await;
     let asked = prefixes(&["/app"]);
     let at_first = store.snapshot(&asked).await;
     let audit = async |since| {

@@ -4,7 +4,7 @@ use futures::stream::StreamExt;
 use waypost_backend::ErrorKind;
 use waypost_model::{Position, StoreId};
 
-use super::{Harness, SOON, Store, Writer, check, content, delete, key, prefixes, put};
+use super::{Harness, SOON, Store, Writer, at, check, content, delete, key, prefixes, put};
 
 pub(super) async fn run(harness: &dyn Harness) {
     check!(
@@ -76,14 +76,15 @@ async fn what_changed_before_the_watch_began_is_delivered(harness: &dyn Harness)
 }
 
 async fn every_change_after_the_snapshot_is_delivered(harness: &dyn Harness) {
-    let Some((store, writer)) = writable(harness, &[("/app", "0")]).await else { return };
+    let app = at("/app", harness);
+    let Some((store, writer)) = writable(harness, &[(&app, "0")]).await else { return };
     let mut reader = store.reader(&prefixes(&["/app"])).await;
     reader.watch(&store);
     for round in ["1", "2", "3"] {
-        writer.write(vec![put("/app", round), put("/app/deep/er", round)]).await;
-        reader.reach(&content(&[("/app", round), ("/app/deep/er", round)])).await;
+        writer.write(vec![put(&app, round), put("/app/deep/er", round)]).await;
+        reader.reach(&content(&[(&app, round), ("/app/deep/er", round)])).await;
         writer.write(vec![delete("/app/deep/er")]).await;
-        reader.reach(&content(&[("/app", round)])).await;
+        reader.reach(&content(&[(&app, round)])).await;
     }
     let last = reader.position;
     assert!(!store.snapshot(&prefixes(&["/app"])).await.position.is_before(&last));
@@ -101,15 +102,16 @@ async fn a_deletion_is_never_left_out(harness: &dyn Harness) {
 }
 
 async fn only_what_is_below_the_prefixes_is_delivered(harness: &dyn Harness) {
-    let keys = [("/app", "1"), ("/b/x", "1"), ("/c", "1")];
+    let app = at("/app", harness);
+    let keys = [(app.as_str(), "1"), ("/b/x", "1"), ("/c", "1")];
     let Some((store, writer)) = writable(harness, &keys).await else { return };
     let mut reader = store.reader(&prefixes(&["/app", "/b"])).await;
     reader.watch(&store);
     let elsewhere = ["/apple", "/app-x", "/app.y/z", "/c", "/b-x", "/bx", "/ap"];
     writer.write(elsewhere.iter().map(|name| put(name, "2")).collect()).await;
-    writer.write(vec![put("/b/x", "2"), put("/app", "2"), put("/app/a", "2")]).await;
+    writer.write(vec![put("/b/x", "2"), put(&app, "2"), put("/app/a", "2")]).await;
     // The reader refuses what is below no prefix.
-    reader.reach(&content(&[("/app", "2"), ("/app/a", "2"), ("/b/x", "2")])).await;
+    reader.reach(&content(&[(&app, "2"), ("/app/a", "2"), ("/b/x", "2")])).await;
 }
 
 async fn several_watches_do_not_disturb_each_other(harness: &dyn Harness) {
