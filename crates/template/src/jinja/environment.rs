@@ -58,14 +58,14 @@ fn add(environment: &mut Environment<'static>, function: &'static Function) {
     }
 }
 
-fn has_filter(environment: &Environment<'_>, name: &str) -> bool {
+pub(super) fn has_filter(environment: &Environment<'_>, name: &str) -> bool {
     let tried = environment.empty_state().apply_filter(name, &[]);
     !tried.is_err_and(|error| error.kind() == ErrorKind::UnknownFilter)
 }
 
 /// Which argument of a function is worked on: the first, but for those that were made for Go's pipes, which
 /// hand over the last one.
-fn subject(name: &str) -> usize {
+pub(super) fn subject(name: &str) -> usize {
     match name {
         "indent" | "nindent" | "repeat" | "regexMatch" | "regexFind" | "regexReplaceAll" | "pluck"
         | "default" | "printf" => 1,

@@ -11,6 +11,7 @@
 mod chains;
 mod environment;
 mod fault;
+mod outline;
 mod thing;
 mod values;
 mod worker;
@@ -33,6 +34,7 @@ use crate::include::inside;
 use crate::value::Operand;
 
 use self::fault::Sources;
+pub(crate) use self::outline::outline;
 use self::values::{Budget, Plain};
 use self::worker::{Answer, Line, Question, Refusal};
 
