@@ -71,7 +71,7 @@ impl Target {
                 speak_on(TlsConnector::from(Arc::clone(config)).connect(name, stream).await?).await?
             }
         };
-        Ok(Connection { sender, task, end, authority: self.authority.clone() })
+        Ok(Connection { sender, task, end, has_hung_up: false, authority: self.authority.clone() })
     }
 }
 
@@ -81,6 +81,7 @@ pub(crate) struct Connection {
     task: JoinHandle<()>,
     /// The same socket once more.
     end: std::net::TcpStream,
+    has_hung_up: bool,
     authority: HeaderValue,
 }
 
@@ -101,7 +102,7 @@ impl Connection {
 
     /// Whether another request may be sent.
     pub(crate) fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+        !self.has_hung_up && !self.sender.is_closed()
     }
 
     /// Returns when the connection is over, whoever ended it.
@@ -112,7 +113,8 @@ impl Connection {
 
     /// Says that nothing more will be asked. A server that was about to answer later ends its answer now, after
     /// all that it has sent already.
-    pub(crate) fn hang_up(&self) {
+    pub(crate) fn hang_up(&mut self) {
+        self.has_hung_up = true;
         // A connection that is gone already has nothing to be told.
         let _ = self.end.shutdown(std::net::Shutdown::Write);
     }

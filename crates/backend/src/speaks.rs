@@ -18,8 +18,18 @@ pub(crate) struct Version {
 impl Version {
     /// Whether it is of a version that has the v3 API.
     pub(crate) fn has_v3(&self) -> bool {
-        let major = self.etcdserver.split('.').next().and_then(|text| text.parse::<u32>().ok());
-        major.is_some_and(|major| major >= 3)
+        self.number().is_some_and(|number| number >= (3, 0))
+    }
+
+    /// Whether it can be started with the v2 API: etcd 3.6 has it no more.
+    #[cfg(feature = "etcd-v2")]
+    pub(crate) fn may_have_v2(&self) -> bool {
+        self.number().is_some_and(|number| number < (3, 6))
+    }
+
+    fn number(&self) -> Option<(u32, u32)> {
+        let mut parts = self.etcdserver.split('.').map_while(|text| text.parse().ok());
+        Some((parts.next()?, parts.next()?))
     }
 }
 
@@ -49,5 +59,26 @@ pub(crate) async fn find(target: &Target, limit: Duration) -> Found {
     match tokio::time::timeout(limit, asking).await {
         Ok(Some(body)) => serde_json::from_slice(&body).map_or(Found::Other, Found::Etcd),
         Ok(None) | Err(_) => Found::Nothing,
+    }
+}
+
+#[cfg(all(test, feature = "etcd-v2"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_tells_which_apis_there_can_be() {
+        for (etcdserver, has_v3, may_have_v2) in
+            [("2.3.8", false, true), ("3.4.23", true, true), ("3.6.0-rc.1", true, false), ("x", false, false)]
+        {
+            let version = Version { etcdserver: etcdserver.to_owned() };
+            assert_eq!((version.has_v3(), version.may_have_v2()), (has_v3, may_have_v2), "{etcdserver}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_shown_on_one_line() {
+        let version = Version { etcdserver: "3.4\n\u{1b}[31m".to_owned() + &"x".repeat(100) };
+        assert_eq!(version.to_string(), format!("3.431m{}", "x".repeat(34)));
     }
 }

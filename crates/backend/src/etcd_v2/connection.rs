@@ -167,11 +167,11 @@ impl Connector {
     async fn explain(&self, error: Error, number: usize) -> Error {
         let (target, limit) = (&self.targets[number], self.settings.request_timeout);
         let advice = match speaks::find(target, limit).await {
-            Found::Etcd(version) if version.has_v3() => format!(
-                "etcd at {}: speaks the v3 API but not v2 ({version}); start it with --enable-v2, or use \
-                 -backend etcdv3",
-                target.url
-            ),
+            Found::Etcd(version) if version.has_v3() => {
+                let start = if version.may_have_v2() { "start it with --enable-v2, or " } else { "" };
+                let what = format!("speaks the v3 API but not v2 ({version})");
+                format!("etcd at {}: {what}; {start}use -backend etcdv3", target.url)
+            }
             _ => format!("{}: answers HTTP but not etcd's v2 API; is it an etcd?", target.url),
         };
         error.because(advice)

@@ -92,7 +92,7 @@ impl Polls {
         }
         let status = answer.status();
         let begun = at(answer.headers());
-        let body = match self.wait(&connection, answer, begun.map_or(self.next, |at| at.index)).await? {
+        let body = match self.wait(&mut connection, answer, begun.map_or(self.next, |at| at.index)).await? {
             End::Answer(body) => body,
             End::BrokeOff => return Ok(None),
         };
@@ -115,7 +115,12 @@ impl Polls {
     }
 
     /// Waits for the end of `answer`, and ends it if that takes long.
-    async fn wait(&mut self, connection: &Connection, answer: Response<Incoming>, begun: u64) -> Result<End> {
+    async fn wait(
+        &mut self,
+        connection: &mut Connection,
+        answer: Response<Incoming>,
+        begun: u64,
+    ) -> Result<End> {
         let settings = &self.connector.settings;
         let mut body = std::pin::pin!(body_of(answer));
         let is_far_ahead = self.newest.wait_for(|newest| *newest > begun + FAR_BEHIND);

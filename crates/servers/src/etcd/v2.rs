@@ -39,7 +39,9 @@ impl Etcd {
         must(self.v2_request(method, path, body))
     }
 
-    /// Adds a user of the v2 API that may read what begins with `/app`: etcd allows `/app` to be read with all below it only so, and lets nobody in without a password.
+    /// Adds a user of the v2 API that may read what begins with `/app`, and lets nobody in without a password.
+    ///
+    /// With `/app/*` etcd would refuse to read `/app` with all that is below it.
     #[track_caller]
     pub fn v2_user(&self, name: &str, password: &str) {
         let role = r#"{"role":"app","permissions":{"kv":{"read":["/app*"],"write":[]}}}"#;
