@@ -264,6 +264,10 @@ impl Engine {
     /// Takes note of `event`; gives what is to be told or recorded because of it.
     pub(crate) fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
+            // What no resource reads changes nothing.
+            Event::Store { store, .. } if !self.states.iter().any(|state| state.resource.store == store) => {
+                Vec::new()
+            }
             Event::Store { store, update: Update::Changed { view, changed, continuity } } => {
                 self.adopt(store, view, &changed, continuity, now)
             }

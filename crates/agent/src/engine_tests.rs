@@ -244,6 +244,16 @@ fn a_store_that_does_not_answer_changes_nothing() {
 }
 
 #[test]
+fn a_store_that_no_resource_reads_changes_nothing() {
+    for resources in [vec![], vec![resource("web", None)]] {
+        let mut bench = Bench::new(resources);
+        let store = bench.engine.stores.len();
+        let away = Error::new(ErrorKind::Unavailable, "etcd", "read", "/");
+        assert!(bench.handle(Event::Store { store, update: Update::Unreachable(away) }).is_empty());
+    }
+}
+
+#[test]
 fn a_store_that_went_back_is_given_time_to_be_complete() {
     let mut bench = Bench::in_sync(&[("/web/1", "a"), ("/web/2", "b")]);
     let went_back = Continuity::Rewritten;

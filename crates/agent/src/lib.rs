@@ -20,11 +20,14 @@ mod report;
 mod resource;
 mod run;
 mod source;
+mod trial;
+mod world;
 
 pub use apply::Policy;
 pub use diff::{Difference, preview};
 pub use ledger::{Ledger, LedgerError};
 pub use once::{Outcome, once};
 pub use report::{Failure, Log, Observer, Report, Step};
-pub use resource::{Attributes, Command, Format, Reload, Resource};
+pub use resource::{Attributes, Command, Format, Language, Reload, Resource};
 pub use run::{Settings, Setup, run, settle};
+pub use trial::{Trial, trial};

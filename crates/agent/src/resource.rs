@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use waypost_model::Prefix;
+use waypost_template::{Dialect, Engine};
 
 use crate::docker;
 pub use crate::format::Format;
@@ -17,6 +18,8 @@ pub struct Resource {
     pub template: PathBuf,
     /// The directory that `include` reads from.
     pub templates: PathBuf,
+    /// What the template is written in.
+    pub language: Language,
     /// The file that is kept up to date.
     pub destination: PathBuf,
     /// What is taken off the front of keys before the template sees them: empty, or an absolute path.
@@ -39,6 +42,15 @@ pub struct Resource {
     /// How long its keys must have been quiet before a change is applied, though never longer than ten times
     /// that after the first one; the agent's own if none is given.
     pub debounce: Option<Duration>,
+}
+
+/// What a template is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Language {
+    /// Go's language or Jinja; the end of the file's name tells if nothing else does.
+    pub engine: Option<Engine>,
+    /// Whose functions it knows.
+    pub dialect: Dialect,
 }
 
 /// What makes a process read its files again.
@@ -100,6 +112,7 @@ pub(crate) mod tests {
             name: "web.toml".into(),
             template: directory.join("web.tmpl"),
             templates: directory.to_owned(),
+            language: Language::default(),
             destination: directory.join("web.conf"),
             prefix: String::new(),
             keys: vec![Prefix::new("/web")],

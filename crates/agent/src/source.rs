@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use waypost_backend::View;
-use waypost_template::{Context, Files, Limits, Os, Reads, Rendered, Template};
+use waypost_template::{Context, Engine, Files, Limits, Reads, Rendered, Template};
 
 use crate::names::Keyspace;
-use crate::{Failure, Resource, Step};
+use crate::world::Surroundings;
+use crate::{Failure, Language, Resource, Step};
 
 /// What tells one state of a file from another.
 type Stamp = (u64, u64, i64, i64, u64);
@@ -33,7 +34,9 @@ impl Source {
         }
         let bytes = fs::read(path).map_err(failed)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let template = Template::parse(&name, &bytes).map_err(|error| of_template(Step::Template, &error))?;
+        let Language { engine, dialect } = resource.language;
+        let engine = engine.unwrap_or_else(|| Engine::of_file(&name));
+        let template = Template::parse_with(engine, dialect, &name, &bytes).map_err(|error| of_template(Step::Template, &error))?;
         let template = Arc::new(template);
         *parsed = Some((stamp, Arc::clone(&template)));
         Ok(template)
@@ -46,7 +49,7 @@ impl Source {
             self.load(resource).map_err(|failure| Box::new(Unrendered { failure, reads: None }))?;
         let names = Keyspace::new(view, resource);
         let files = Directory(resource.templates.clone());
-        let context = Context { names: &names, files: &files, world: &Os, limits: Limits::default() };
+        let context = Context { names: &names, files: &files, world: &Surroundings, limits: Limits::default() };
         let failed = |error: waypost_template::Error| {
             let reads = Some(error.reads().clone());
             Box::new(Unrendered { failure: of_template(Step::Render, &error), reads })

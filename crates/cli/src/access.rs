@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_backend::etcd::{self, Etcd, Tls};
+use waypost_backend::etcd_v2::{self, EtcdV2};
 use waypost_backend::{Backend, env, file};
 
 use crate::Failed;
@@ -98,6 +99,19 @@ impl Access {
         self.kind
     }
 
+    /// The same with other nodes.
+    pub(crate) fn with_nodes(mut self, nodes: Vec<String>) -> Access {
+        self.values.insert("node".to_owned(), nodes);
+        self
+    }
+
+    /// Its name, and where it is if that is said.
+    pub(crate) fn label(&self) -> String {
+        let places = if self.kind == Kind::File { self.all("file") } else { self.all("node") };
+        let name = self.kind.name();
+        if places.is_empty() { name.to_owned() } else { format!("{name} {}", places.join(", ")) }
+    }
+
     /// Takes from `other` what is not said here: how patient to be is the same for all stores.
     pub(crate) fn with_patience_of(mut self, other: &Access) -> Access {
         for name in ["backend-timeout", "dial-timeout", "read-timeout", "write-timeout"] {
@@ -137,7 +151,12 @@ impl Access {
     }
 
     fn open_etcd2(&self) -> Result<Arc<dyn Backend>, Failed> {
-        Err("not wired yet".into())
+        let mut settings = etcd_v2::Settings::new(self.urls(4001)?);
+        settings.user = self.user();
+        settings.tls = self.tls()?;
+        settings.connect_timeout = self.time("dial-timeout")?.unwrap_or(settings.connect_timeout);
+        settings.request_timeout = self.time("backend-timeout")?.unwrap_or(settings.request_timeout);
+        Ok(Arc::new(EtcdV2::new(settings)?))
     }
 
     fn open_files(&self) -> Result<Arc<dyn Backend>, Failed> {

@@ -5,6 +5,7 @@
 
 mod access;
 mod announce;
+mod check;
 mod confd;
 mod configuration;
 mod demo;
@@ -41,6 +42,8 @@ enum Command {
     Run(run::Arguments),
     /// Bring files up to date once, or show what that would change
     Render(render::Arguments),
+    /// Look for what is wrong with the configuration and the templates
+    Check(check::Arguments),
     /// Register a service while its health check passes
     Announce(announce::Arguments),
     /// Read, write and watch keys
@@ -100,6 +103,7 @@ async fn command(command: Command) -> Result<ExitCode, Failed> {
     match command {
         Command::Run(arguments) => run::run(arguments).await,
         Command::Render(arguments) => render::render(arguments).await,
+        Command::Check(arguments) => check::check(arguments).await,
         Command::Announce(arguments) => announce::announce(arguments).await,
         Command::Kv(arguments) => kv::kv(arguments).await,
         Command::Store(arguments) => embedded::store(arguments).await,

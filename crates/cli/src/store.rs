@@ -85,6 +85,32 @@ impl Store {
 }
 
 impl Arguments {
+    /// The same as confd's flags.
+    pub(crate) fn as_confds(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut put = |flag: &str, value: String| words.extend([format!("--{flag}"), value]);
+        match self.backend {
+            Kind::Etcd if !self.file.is_empty() && self.node.is_empty() => put("backend", "file".into()),
+            Kind::Etcd => {}
+            Kind::Env => put("backend", "env".into()),
+            Kind::File => put("backend", "file".into()),
+        }
+        self.node.iter().for_each(|node| put("node", node.clone()));
+        self.file.iter().for_each(|file| put("file", file.display().to_string()));
+        if self.filter != "*" {
+            put("filter", self.filter.clone());
+        }
+        self.username.iter().for_each(|name| put("username", name.clone()));
+        for (flag, path) in [
+            ("client-ca-keys", &self.client_ca_keys),
+            ("client-cert", &self.client_cert),
+            ("client-key", &self.client_key),
+        ] {
+            path.iter().for_each(|path| put(flag, path.display().to_string()));
+        }
+        words
+    }
+
     /// Opens the store that the flags name.
     pub(crate) fn open(&self) -> Result<Store, Failed> {
         match self.backend {

@@ -2,7 +2,8 @@
 //! did with them.
 //!
 //! `flags.rs` is the table of what can be said, `words.rs` reads it from the command line, `file.rs` from
-//! `confd.toml`, `layers.rs` tells who counts; `options.rs` makes settings of it, and `work.rs` does the work.
+//! `confd.toml`, `layers.rs` tells who counts; `options.rs` makes settings of it, and `work.rs` does the work; `look.rs`
+//! is for the modes that only look.
 //!
 //! Exit codes: 0, all is as it was asked for; 1, it is not; 2, the command line of the old generation makes no
 //! sense (the new one ends with 1 then, as it did).
@@ -11,6 +12,7 @@ mod file;
 mod flags;
 mod help;
 mod layers;
+mod look;
 mod options;
 mod words;
 mod work;
@@ -19,8 +21,10 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::{Failed, log};
+use crate::access::Access;
+use crate::{Failed, configuration, log};
 use options::Options;
+pub(crate) use work::is_named;
 
 /// Which confd is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,26 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
         tracing::warn!("{oddity}");
     }
     crate::block_on(|| work::work(options))
+}
+
+/// A tree of confd's files, as a command line would have them used.
+pub(crate) struct Tree {
+    pub(crate) configuration: configuration::Settings,
+    /// The main store.
+    pub(crate) access: Access,
+    /// What is odd in `confd.toml`, and what is said twice and not alike.
+    pub(crate) oddities: Vec<String>,
+}
+
+/// Reads a command line, with the file and the variables behind it.
+///
+/// # Errors
+///
+/// What makes no sense, and where it is from.
+pub(crate) fn tree(words: &[String]) -> Result<Tree, Failed> {
+    let Options { configuration, access, oddities, .. } =
+        Options::read(words::parse(words)?, |name| std::env::var(name).ok())?;
+    Ok(Tree { configuration, access, oddities })
 }
 
 /// How a generation ends when it does not understand its command line. Go's `flag` package ends with 2.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_agent::{Ledger, LedgerError, Outcome};
-use waypost_backend::{Backend, Patient};
+use waypost_backend::{Backend, Patient, srv};
 
 use super::options::{Options, Task};
-use super::{Generation, code};
+use super::{Generation, code, look};
 use crate::Failed;
 use crate::configuration::Configuration;
 use crate::host::{default_state_dir, stopped};
@@ -17,7 +17,10 @@ use crate::keep::{Again, Keeping, keep};
 use crate::outside::Outside;
 
 /// Does what is asked.
-pub(super) async fn work(options: Options) -> Result<ExitCode, Failed> {
+pub(super) async fn work(mut options: Options) -> Result<ExitCode, Failed> {
+    if let Some(record) = &options.srv {
+        options.access = options.access.with_nodes(nodes(record).await?);
+    }
     match options.task {
         Task::Once { waits } => once(&options, waits).await,
         Task::Interval(every) => {
@@ -25,8 +28,20 @@ pub(super) async fn work(options: Options) -> Result<ExitCode, Failed> {
             go_on(&options, Again::new(Some((every, options.configuration.directory.join("conf.d"))))?).await
         }
         Task::Watch(_) => go_on(&options, Again::new(None)?).await,
-        Task::CheckConfig | Task::Preflight(_) | Task::Validate(_) => Err("not there yet".into()),
+        Task::CheckConfig => look::check_config(&options),
+        Task::Preflight(within) => look::preflight(&options, within).await,
+        Task::Validate(ref mock) => look::validate(&options, mock.as_deref()).await,
     }
+}
+
+/// The nodes that a record of DNS names.
+async fn nodes(record: &str) -> Result<Vec<String>, Failed> {
+    let nodes: Vec<String> = srv::look_up(record).await?.iter().map(srv::Server::node).collect();
+    if nodes.is_empty() {
+        return Err(format!("DNS has no SRV record {record}: the backend cannot be found").into());
+    }
+    tracing::info!(record, ?nodes, "found the backend in DNS");
+    Ok(nodes)
 }
 
 /// A configuration with its stores, and whether all of it can be worked on.
@@ -62,7 +77,7 @@ fn load(options: &Options, is_strict: bool) -> Result<Loaded, Failed> {
 }
 
 /// A resource is named by its file below `conf.d`, with or without `.toml`.
-fn is_named(file: &str, name: &str) -> bool {
+pub(crate) fn is_named(file: &str, name: &str) -> bool {
     file == name
         || file.strip_suffix(".toml") == Some(name)
         || Path::new(file).file_name() == Path::new(name).file_name()
@@ -107,7 +122,7 @@ async fn once(options: &Options, waits: bool) -> Result<ExitCode, Failed> {
     code(outcome.map_err(|failure| failure.to_string())? == Outcome::InSync && is_whole)
 }
 
-fn patient(options: &Options, stores: Vec<Arc<dyn Backend>>) -> Result<Vec<Arc<dyn Backend>>, Failed> {
+pub(super) fn patient(options: &Options, stores: Vec<Arc<dyn Backend>>) -> Result<Vec<Arc<dyn Backend>>, Failed> {
     let (attempts, base, cap) = options.attempts;
     let timeout = options.access.timeout()?.unwrap_or(Duration::from_secs(30));
     let patient = |store| Arc::new(Patient::new(store, attempts, (base, cap), timeout)) as Arc<dyn Backend>;

@@ -36,6 +36,15 @@ impl Dialect {
     pub(crate) fn is_confd(self) -> bool {
         self != Dialect::Waypost
     }
+
+    /// Whose functions its templates know.
+    fn of_templates(self) -> waypost_template::Dialect {
+        match self {
+            Dialect::Waypost => waypost_template::Dialect::Waypost,
+            Dialect::Confd016 => waypost_template::Dialect::Confd016,
+            Dialect::Confd041 => waypost_template::Dialect::Confd041,
+        }
+    }
 }
 
 /// Where the configuration is, and how it is read.
@@ -144,6 +153,21 @@ impl Configuration {
     ///
     /// [`Invalid`], with everything that is wrong. To confd only a directory that cannot be read is.
     pub(crate) fn load(settings: &Settings) -> Result<Configuration, Invalid> {
+        let mut read = Configuration::look(settings, |_| true)?;
+        read.oddities.extend(same_destinations(&read.resources));
+        if settings.dialect.is_confd() { Ok(read) } else { read.flawless() }
+    }
+
+    /// Reads the files whose names below `conf.d` are meant, and goes on with what can be worked with,
+    /// whoever's they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] if the directory cannot be read.
+    pub(crate) fn look(
+        settings: &Settings,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<Configuration, Invalid> {
         let conf_d = settings.directory.join("conf.d");
         let mut read = Configuration::default();
         let files = match find(&conf_d) {
@@ -157,10 +181,12 @@ impl Configuration {
             read.oddities.push(format!("{}: there is no *.toml file in it", conf_d.display()));
         }
         for path in files {
-            read.add(&path, &conf_d, settings);
+            let name = path.strip_prefix(&conf_d).unwrap_or(&path).display().to_string();
+            if is_meant(&name) {
+                read.add(&path, &name, settings);
+            }
         }
-        read.oddities.extend(same_destinations(&read.resources));
-        if settings.dialect.is_confd() { Ok(read) } else { read.flawless() }
+        Ok(read)
     }
 
     /// Itself, if nothing is wrong or odd.
@@ -171,15 +197,14 @@ impl Configuration {
         if problems.is_empty() { Ok(self) } else { Err(Invalid(problems)) }
     }
 
-    fn add(&mut self, path: &Path, conf_d: &Path, settings: &Settings) {
+    fn add(&mut self, path: &Path, name: &str, settings: &Settings) {
         let shown = path.display().to_string();
         let source = match fs::read_to_string(path) {
             Ok(source) => source,
             Err(error) => return self.broken.0.push(format!("{shown}: {error}")),
         };
-        let name = path.strip_prefix(conf_d).unwrap_or(path).display().to_string();
         let describe = |problem: &Problem| problem.describe(&shown, &source);
-        match resource::read(&name, &source, settings) {
+        match resource::read(name, &source, settings) {
             Ok(read) => {
                 self.oddities.extend(read.oddities.iter().map(describe));
                 let store = read.backend.map_or(0, |backend| self.store(backend));

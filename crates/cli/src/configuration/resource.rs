@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use nix::unistd::{Group, User, getegid, geteuid};
 use toml::Spanned;
-use waypost_agent::{Attributes, Command, Format, Reload, Resource, docker};
+use waypost_agent::{Attributes, Command, Format, Language, Reload, Resource, docker};
 use waypost_model::{Prefix, clean_path};
+use waypost_template::Engine;
 
 use super::table::{Problem, Table};
 use super::{Dialect, Settings, backend};
@@ -67,6 +68,7 @@ fn resource<'a>(
     let key = |key: &String| Prefix::new(&kind.spelling(&join(&prefix, key)));
     let keys = table.strings("keys").iter().map(key).collect();
     let attributes = attributes(&mut table, settings.dialect);
+    let engine = engine(&mut table);
     let format = format(&mut table);
     let check = command(&mut table, "check_cmd", "check_cmd_timeout", settings.check_timeout);
     let reload = reload(&mut table, settings);
@@ -77,6 +79,7 @@ fn resource<'a>(
         name: name.to_owned(),
         template: templates.join(template?),
         templates,
+        language: Language { engine, dialect: settings.dialect.of_templates() },
         destination: destination?.into(),
         prefix: kind.spelling(prefix.trim_end_matches('/')),
         keys,
@@ -107,6 +110,19 @@ impl Settings {
 /// `path.Join("/", first, second)`.
 fn join(first: &str, second: &str) -> String {
     clean_path(&format!("{first}/{second}")).into_owned()
+}
+
+/// What the template is written in, whatever its name ends in.
+fn engine(table: &mut Table<'_>) -> Option<Engine> {
+    let name = table.string("engine").filter(|name| !name.get_ref().is_empty())?;
+    match &**name.get_ref() {
+        "go" => Some(Engine::Go),
+        "jinja" => Some(Engine::Jinja),
+        _ => {
+            table.problem(name.span(), "`engine` must be go or jinja");
+            None
+        }
+    }
 }
 
 fn format(table: &mut Table<'_>) -> Option<Format> {
@@ -331,6 +347,14 @@ mod tests {
             let told = problems(&format!("src = \"a\"\ndest = \"b\"\n{body}"));
             assert!(told.iter().any(|line| line.contains(wanted)), "{told:?}");
         }
+    }
+
+    #[test]
+    fn the_engine_is_told_or_left_to_the_files_name() {
+        assert_eq!(resource("engine = \"jinja\"").language.engine, Some(Engine::Jinja));
+        assert_eq!(resource("").language.engine, None);
+        let told = problems("src = \"a\"\ndest = \"b\"\nengine = \"php\"\n");
+        assert!(told[0].contains("`engine` must be go or jinja"), "{told:?}");
     }
 
     #[test]
