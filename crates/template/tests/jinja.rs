@@ -335,6 +335,18 @@ fn limits_are_those_of_the_context() {
 }
 
 #[test]
+fn fifty_thousand_keys_take_half_of_the_budget() {
+    let names: MemoryNames =
+        (0..50_000).map(|n| (format!("/web/{n:05}"), format!("10.0.0.{}:80", n % 256))).collect();
+    let source = "{% for p in gets('/web/*') %}server {\n  name {{ p.key }}; # {{ loop.index }}\n  \
+                  address {{ p.value }};\n}\n{% endfor %}";
+    let limits = Limits { steps: 1 << 21, ..Limits::default() };
+    let context = Context { limits, ..Context::new(&names) };
+    let template = Template::parse_with(Engine::Jinja, Dialect::Waypost, "a.j2", source.as_bytes()).unwrap();
+    assert_eq!(template.render(&context).unwrap().bytes.iter().filter(|b| **b == b'\n').count(), 200_000);
+}
+
+#[test]
 fn the_example_of_the_docs_gives_what_they_say() {
     let docs = include_str!("../../../docs/jinja.md");
     let blocks: Vec<&str> =

@@ -36,6 +36,9 @@ const MOST_KEPT: usize = 1_000;
 /// Go refuses programs of more than about this size.
 const SIZE_LIMIT: usize = 128 << 20;
 
+/// Longer patterns are too large before they are read, which would take time. Go's limit is about 3 MiB.
+const LONGEST: usize = 1 << 20;
+
 impl Regexes {
     fn get(&mut self, pattern: &Text) -> Outcome<Rc<Compiled>> {
         if let Some(known) = self.0.get(pattern) {
@@ -52,6 +55,9 @@ impl Regexes {
 
 /// The message names no part of the pattern, which may come from a key.
 fn compile(pattern: &[u8]) -> Outcome<Compiled> {
+    if pattern.len() > LONGEST {
+        return fault("error parsing regexp: expression too large");
+    }
     let Ok(pattern) = std::str::from_utf8(pattern) else {
         return fault("error parsing regexp: invalid UTF-8");
     };
