@@ -74,17 +74,23 @@ fn main() -> ExitCode {
     arguments.log.start();
     match arguments.command {
         // It serves many clients at once; for all else one thread is enough.
-        command @ Command::Store(_) => ended(Builder::new_multi_thread(), || self::command(command)),
-        command => block_on(|| self::command(command)),
+        command @ Command::Store(_) => {
+            ended("waypost", Builder::new_multi_thread(), || self::command(command))
+        }
+        command => block_on("waypost", || self::command(command)),
     }
 }
 
-/// Works on one thread, and ends as the work did.
-fn block_on<W: Future<Output = Result<ExitCode, Failed>>>(work: impl FnOnce() -> W) -> ExitCode {
-    ended(Builder::new_current_thread(), work)
+/// Works on one thread, and ends as the work did; `called` is what the program is called.
+fn block_on<W: Future<Output = Result<ExitCode, Failed>>>(
+    called: &str,
+    work: impl FnOnce() -> W,
+) -> ExitCode {
+    ended(called, Builder::new_current_thread(), work)
 }
 
 fn ended<W: Future<Output = Result<ExitCode, Failed>>>(
+    called: &str,
     mut builder: Builder,
     work: impl FnOnce() -> W,
 ) -> ExitCode {
@@ -94,7 +100,7 @@ fn ended<W: Future<Output = Result<ExitCode, Failed>>>(
         Err(error) => Err(error.into()),
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("waypost: {}", chain(&*error));
+        eprintln!("{called}: {}", chain(&*error));
         ExitCode::FAILURE
     })
 }

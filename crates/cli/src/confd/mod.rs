@@ -72,7 +72,7 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
     for oddity in &options.oddities {
         tracing::warn!("{oddity}");
     }
-    crate::block_on(|| work::work(options))
+    crate::block_on("confd", || work::work(options))
 }
 
 /// A tree of confd's files, as a command line would have them used.
