@@ -60,10 +60,21 @@ pub fn command() -> Command {
     for variable in VARIABLES {
         command.env_remove(variable);
     }
+    for (variable, _) in env::vars_os() {
+        if is_confds(&variable) {
+            command.env_remove(variable);
+        }
+    }
     // Checks and reloads call nginx, which Debian keeps where an ordinary user's `PATH` does not look.
     let path = env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
     command
+}
+
+/// True for the variables that are read when it is called as confd.
+fn is_confds(variable: &OsStr) -> bool {
+    let variable = variable.to_string_lossy();
+    variable.starts_with("CONFD_") || variable == "ETCDCTL_PEERS" || variable == "VAULT_TOKEN"
 }
 
 /// Gives `wrapper`, which is to start waypost, the environment that waypost itself would get.

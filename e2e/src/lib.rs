@@ -5,9 +5,11 @@
 //! printed line when the binary or a server is missing; under `cargo xtask test` that is a failure.
 //!
 //! A [`Tree`] is a configuration directory with the files it is about and the agent's state; a
-//! [`Waypost`] is one that keeps running, with its log; [`once`] runs one to its end.
+//! [`Waypost`] is one that keeps running, with its log; [`once`] runs one to its end. [`Confd`] is a command line of
+//! either generation of confd's.
 
 mod binary;
+mod confd;
 mod load;
 mod namespace;
 mod running;
@@ -17,6 +19,7 @@ mod tree;
 use std::time::Duration;
 
 pub use binary::{Output, available, command, finish, once, run_to_end, unavailable};
+pub use confd::{Confd, Generation};
 pub use load::Load;
 pub use namespace::Namespace;
 pub use running::Waypost;
