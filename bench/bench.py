@@ -7,6 +7,7 @@ README.md says how.
   bench.py others       ten keys alone, beside many that are not theirs, and beside such that change
   bench.py burst        many puts at once
   bench.py store        the store beside etcd: puts, reads, watches, memory, disk, start
+  bench.py start        in confd's words: time and memory until the first file, and of a process that watches
 """
 import argparse
 import os
@@ -17,7 +18,7 @@ from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from rig import report, store, tools  # noqa: E402
+from rig import confd, report, start, store, tools  # noqa: E402
 from rig.lane import NO_OTHERS, Lane, Others  # noqa: E402
 from rig.measured import Measured  # noqa: E402
 
@@ -105,15 +106,23 @@ def beside_etcd(args, place):
         yield report.servers(title, names, store.needed(args, place.directory, say))
 
 
+def beside_confd(args, place):
+    with start.Cases(args, place) as cases:
+        yield confd.first_file(place, list(start.to_first_file(args, cases, say)))
+        yield confd.watching(place, list(start.watching(args, cases, say)))
+    yield confd.sizes(list(start.sizes(args)))
+
+
 def parse():
     numbers = lambda text: [int(number) for number in text.split(",")]  # noqa: E731
     words = lambda text: text.split(",")  # noqa: E731
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["latency", "others", "burst", "store", "all"], default="all")
+    parser.add_argument("what", nargs="?", choices=["latency", "others", "burst", "store", "start", "all"],
+                        default="all")
     parser.add_argument("--tools", type=words, help="default: all whose binary is known")
     parser.add_argument("--keys", type=numbers, default=[10, 1_000, 10_000, 50_000])
     parser.add_argument("--changes", type=int, default=200, help="on each lane")
-    parser.add_argument("--places", type=words, help="default: tmpfs,disk; of the store: disk")
+    parser.add_argument("--places", type=words, help="default: tmpfs,disk; of store: disk; of start: tmpfs")
     parser.add_argument("--tmpfs", default="/dev/shm", help="a directory on a tmpfs")
     parser.add_argument("--disk", default="/var/tmp", help="a directory on a disk")
     parser.add_argument("--bursts", type=int, default=3)
@@ -124,14 +133,20 @@ def parse():
     parser.add_argument("--store-keys", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5, help="of store")
     parser.add_argument("--seconds", type=int, default=5, help="of store: of puts or gets in a turn")
-    parser.add_argument("--fresh", type=int, default=3, help="of store: servers of which memory and start are seen")
+    parser.add_argument("--fresh", type=int, default=3,
+                        help="servers of store, watching processes of start, of which memory is seen")
+    parser.add_argument("--runs", type=int, default=30, help="of start: on each lane")
     args = parser.parse_args()
     for given, known in ((args.servers, store.SERVERS), (args.measures, store.MEASURES)):
         for name in set(given) - set(known):
             parser.error(f"{name} is none of {', '.join(known)}")
-    args.tools = named([(tool.name, tool) for tool in tools.chosen(args.tools)])
+    chosen = tools.chosen(args.tools)
+    if args.what == "start":
+        chosen = [tool for tool in chosen if tool.as_confd] or parser.error("no tool does as confd does")
+    args.tools = named([(tool.name, tool) for tool in chosen])
     args.servers = named([(name, name) for name in args.servers])
-    args.places = args.places or (["disk"] if args.what == "store" else ["tmpfs", "disk"])
+    places = {"store": ["disk"], "start": ["tmpfs"]}
+    args.places = args.places or places.get(args.what, ["tmpfs", "disk"])
     return args
 
 
@@ -158,9 +173,9 @@ def main():
         print(others(args, places["tmpfs"]), flush=True)
     if args.what in ("burst", "all"):
         print(burst(args, places["tmpfs"]), flush=True)
-    if args.what == "store":
-        for place in args.places:
-            for table in beside_etcd(args, places[place]):
+    for what, measure in (("store", beside_etcd), ("start", beside_confd)):
+        for place in args.places if args.what == what else []:
+            for table in measure(args, places[place]):
                 print(table, flush=True)
 
 

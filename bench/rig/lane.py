@@ -160,11 +160,8 @@ class Lane:
             self.inotify.events()
 
     def wait_until_quiet(self):
-        """Until the tool has used next to no CPU time for a while; forgets what happened."""
-        before, now = 0.0, self.tool.cpu()
-        while now - before > 0.01:
-            time.sleep(0.3)
-            before, now = now, self.tool.cpu()
+        """Until the tool does next to nothing; forgets what happened."""
+        self.tool.wait_until_quiet()
         self.inotify.events()
 
     def require_right_content(self):

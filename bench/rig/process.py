@@ -15,6 +15,13 @@ class Process:
         # clock_getcpuclockid(3): the clock of another process is named by its inverted id.
         return time.clock_gettime_ns((~self.child.pid << 3) | 2) / 1e9
 
+    def wait_until_quiet(self):
+        """Until it has used next to no CPU time for a while."""
+        before, now = 0.0, self.cpu()
+        while now - before > 0.01:
+            time.sleep(0.3)
+            before, now = now, self.cpu()
+
     def memory(self, field="VmRSS"):
         """MiB resident now; with VmHWM, at the most so far."""
         with open(f"/proc/{self.child.pid}/status") as status:

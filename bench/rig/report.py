@@ -21,8 +21,8 @@ def machine(args):
     def file_system(directory):
         return subprocess.run(["stat", "-f", "-c", "%T", directory], capture_output=True, text=True).stdout.strip()
 
-    rounds = (f"{args.rounds} rounds of {args.seconds} s" if args.what == "store" else
-              f"{args.changes} changes a lane")
+    rounds = {"store": f"{args.rounds} rounds of {args.seconds} s",
+              "start": f"{args.runs} runs"}.get(args.what, f"{args.changes} changes a lane")
     return (f"# waypost's benchmark, {time.strftime('%Y-%m-%d')}\n\n"
             f"Linux {platform.release()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} at the start; "
             f"{args.tmpfs} is {file_system(args.tmpfs)}, {args.disk} is {file_system(args.disk)}; "

@@ -15,6 +15,18 @@ TEMPLATE = '''upstream web {
 '''
 
 
+class Resource:
+    """What conf.d says of a file, apart from where it goes, and its template."""
+
+    def __init__(self, prefix, keys, template):
+        self.prefix, self.keys, self.template = prefix, keys, template
+
+
+UPSTREAM = Resource(PREFIX, KEYS, TEMPLATE)
+# One key: from a backend without a network, next to nothing is left but the start.
+TINY = Resource("/", "/app/key", 'k = {{getv "/app/key"}}\n')
+
+
 def rendered(entries):
     lines = "".join(f"    server {entries[key]};\n" for key in sorted(entries))
     return f"upstream web {{\n    least_conn;\n{lines}}}\n".encode()
@@ -23,7 +35,7 @@ def rendered(entries):
 class Setting:
     """What a tool is told: where etcd is, where its own files go, the file to write, the reload to run."""
 
-    def __init__(self, url, directory, destination, reload, fsync):
+    def __init__(self, url, directory, destination, reload=None, fsync=False):
         self.url, self.directory = url, directory
         self.destination, self.reload, self.fsync = destination, reload, fsync
 
@@ -42,27 +54,50 @@ def waypost(binary, setting):
 def confd(binary, setting):
     """The maintained fork, abtreece/confd."""
     write_resource(setting)
-    return [binary, "etcd", "--node", setting.url, "--watch", "--confdir", setting.directory,
-            "--log-level", "error"]
+    return confd_in_its_words(binary, setting.directory, "--watch", etcd(setting.url))
 
 
 def confd_kelsey(binary, setting):
     """The original, kelseyhightower/confd."""
     write_resource(setting)
-    return [binary, "-backend", "etcdv3", "-node", setting.url, "-watch", "-confdir", setting.directory,
-            "-log-level", "error"]
+    return confd_kelsey_in_its_words(binary, setting.directory, "--watch", etcd(setting.url))
 
 
-def write_resource(setting):
+class Source:
+    """A backend as confd's words name it: those of 0.16, those of 0.41, and its flags in both."""
+
+    def __init__(self, old, new, *flags):
+        self.old, self.new, self.flags = old, new, flags
+
+
+def etcd(url):
+    return Source("etcdv3", "etcd", "--node", url)
+
+
+def waypost_as_confd(binary, directory, task, source):
+    return [binary, "confd", task, "--backend", source.old, *source.flags, "--confdir", directory,
+            "--state-dir", f"{directory}/state"]
+
+
+def confd_in_its_words(binary, directory, task, source):
+    return [binary, source.new, *source.flags, task, "--confdir", directory, "--log-level", "error"]
+
+
+def confd_kelsey_in_its_words(binary, directory, task, source):
+    return [binary, task, "--backend", source.old, *source.flags, "--confdir", directory,
+            "--log-level", "error"]
+
+
+def write_resource(setting, what=UPSTREAM):
     """The same files for waypost and for confd."""
+    reload = f'reload_cmd = """{setting.reload}"""\n' if setting.reload else ""
     resource = f'''[template]
-prefix = "{PREFIX}"
-keys = ["{KEYS}"]
+prefix = "{what.prefix}"
+keys = ["{what.keys}"]
 src = "web.tmpl"
 dest = "{setting.destination}"
-reload_cmd = """{setting.reload}"""
-'''
-    for name, text in (("conf.d/web.toml", resource), ("templates/web.tmpl", TEMPLATE)):
+{reload}'''
+    for name, text in (("conf.d/web.toml", resource), ("templates/web.tmpl", what.template)):
         path = f"{setting.directory}/{name}"
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w") as file:
@@ -70,8 +105,10 @@ reload_cmd = """{setting.reload}"""
 
 
 class Tool:
-    def __init__(self, name, variable, start):
-        self.name, self.variable, self.start = name, variable, start
+    """`start` begins to watch etcd; `as_confd` does a task of confd's, which not every tool can."""
+
+    def __init__(self, name, variable, start, as_confd=None):
+        self.name, self.variable, self.start, self.as_confd = name, variable, start, as_confd
         self.binary = os.environ.get(variable)
 
     def argv(self, setting):
@@ -80,9 +117,9 @@ class Tool:
 
 TOOLS = [
     Tool("floor", "FLOOR_BIN", floor),
-    Tool("waypost", "WAYPOST_BIN", waypost),
-    Tool("confd", "CONFD_BIN", confd),
-    Tool("confd-kelsey", "CONFD_KELSEY_BIN", confd_kelsey),
+    Tool("waypost", "WAYPOST_BIN", waypost, waypost_as_confd),
+    Tool("confd", "CONFD_BIN", confd, confd_in_its_words),
+    Tool("confd-kelsey", "CONFD_KELSEY_BIN", confd_kelsey, confd_kelsey_in_its_words),
 ]
 
 
