@@ -128,7 +128,7 @@ fn what_asks_for_too_much_ends_in_an_error_at_once() {
         "{{$s := repeat 1000000 \"x\"}}{{regexReplaceAll \"x\" $s $s}}",
         "{{$s := repeat 1000000 \"x\"}}{{join (split $s \"\") $s}}",
         "{{regexMatch \"((a{1000}){1000}){1000}\" \"a\"}}",
-        "{{regexMatch \"\\\\pL{1000}\\\\pL{1000}\\\\pL{1000}\\\\pL{1000}\" \"a\"}}",
+        "{{regexMatch (repeat 100000 \"a{1000}\") \"a\"}}",
         "{{regexMatch (repeat 100000000 \"a\") \"a\"}}",
         "{{define \"r\"}}{{template \"r\"}}{{end}}{{template \"r\"}}",
         "{{include \"cycle.tmpl\"}}",
@@ -137,7 +137,7 @@ fn what_asks_for_too_much_ends_in_an_error_at_once() {
         let start = Instant::now();
         let error = failure(source);
         assert_eq!(error.kind(), ErrorKind::Exec, "{source}: {error}");
-        assert!(start.elapsed() < Duration::from_secs(20), "{source}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(60), "{source}: {:?}", start.elapsed());
     }
 }
 

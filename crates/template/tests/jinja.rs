@@ -92,6 +92,9 @@ fn a_piped_value_goes_where_what_is_worked_on_belongs() {
         ("{{ 7 | sub(2) }} {{ 7 | div(2) }}", "5 3"),
         ("{{ true | ternary('y', 'n') }}", "y"),
         ("{{ 5 | printf('%03d') }}", "005"),
+        ("{{ 6 | divide(2) }} {{ 6 | subtract(2) }}", "3 4"),
+        ("{% for x in [{'n': 2}, {'n': 1}] | sortBy('n') %}{{ x.n }}{% endfor %}", "12"),
+        ("{{ ('a=1,b=2' | splitToMap(',', '=')).b }}", "2"),
     ];
     for (source, expected) in cases {
         assert_eq!(output(source), expected, "{source}");
@@ -312,7 +315,7 @@ fn hostile_templates_end_in_an_error_in_time() {
         let start = Instant::now();
         let error = render(&source).map(|rendered| rendered.bytes.len()).unwrap_err();
         let shown = &source[..source.len().min(80)];
-        assert!(start.elapsed() < Duration::from_secs(30), "{shown}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(60), "{shown}: {:?}", start.elapsed());
         assert!(!error.message().is_empty(), "{shown}");
     }
     assert!(output("{{ printf('%1000000000d', 1) }}").len() < 50, "Go tells of a bad width in the text");

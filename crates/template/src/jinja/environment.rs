@@ -68,8 +68,9 @@ pub(super) fn has_filter(environment: &Environment<'_>, name: &str) -> bool {
 pub(super) fn subject(name: &str) -> usize {
     match name {
         "indent" | "nindent" | "repeat" | "regexMatch" | "regexFind" | "regexReplaceAll" | "pluck"
-        | "default" | "printf" => 1,
-        "ternary" => 2,
+        | "default" | "printf" | "sortBy" | "groupBy" | "containsAll" | "containsAny" | "containsNone"
+        | "containsNotAll" | "divide" | "modulo" | "subtract" | "trim" => 1,
+        "ternary" | "splitToMap" => 2,
         _ => 0,
     }
 }

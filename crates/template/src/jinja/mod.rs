@@ -2,8 +2,9 @@
 //!
 //! minijinja recurses, over the source and over values, and wants functions that can go to any thread; a
 //! render of ours borrows its keys and shares values by `Rc`. So minijinja runs on a thread of its own, with
-//! as much stack as a template within the bounds can use, and asks the render for all it needs: `worker` is
-//! that thread's side, and this module the render's, where values and [`Run`] stay.
+//! as much stack as a template within the bounds can use, and asks the render for what it needs: `worker` is
+//! that thread's side, and this module the render's, where keys and [`Run`] stay. Functions that need only
+//! their arguments are called on the worker's side (`local`).
 //!
 //! Bounds: [`SOURCE`] bytes of a file, [`FUEL`] of work and text, the output, nesting. Undefined is an error,
 //! nothing is escaped, and the newline at the end of a file is kept.
@@ -11,6 +12,7 @@
 mod chains;
 mod environment;
 mod fault;
+mod local;
 mod outline;
 mod thing;
 mod values;
@@ -93,8 +95,9 @@ impl Program {
     pub(crate) fn render(&self, run: &mut Run<'_>) -> Result<Vec<u8>, Error> {
         let (ask, questions) = mpsc::channel();
         let (tell, answers) = mpsc::channel();
-        let (environment, limits) = (self.environment.clone(), run.limits());
-        let work = move || worker::render(environment, limits, Line { ask, answers });
+        let environment = self.environment.clone();
+        let line = Line { limits: run.limits(), ask, answers };
+        let work = move || worker::render(environment, line);
         let mut sources = Sources::only(&self.name, &self.source);
         let thread = match thread::Builder::new().stack_size(STACK).spawn(work) {
             Ok(thread) => thread,

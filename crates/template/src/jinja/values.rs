@@ -20,6 +20,7 @@ const DEEPEST: usize = 200;
 const TOO_DEEP: &str = "value is nested too deeply";
 
 /// A value that can go to another thread, and holds nothing of minijinja's.
+#[derive(Clone)]
 pub(super) enum Plain {
     Nil,
     Bool(bool),

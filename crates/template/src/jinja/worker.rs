@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::values::Plain;
-use super::{FUEL, MAIN, environment};
+use super::{FUEL, MAIN, environment, local};
 use crate::Limits;
 use crate::functions::Function;
 
@@ -60,14 +60,19 @@ pub(super) fn refused(message: impl Into<String>) -> Error {
     Refusal::Message(message.into()).into()
 }
 
-/// The way to the render.
+/// The way to the render, and its limits.
 pub(super) struct Line {
+    pub(super) limits: Limits,
     pub(super) ask: Sender<Question>,
     pub(super) answers: Receiver<Answer>,
 }
 
 thread_local! {
     static LINE: RefCell<Option<Line>> = const { RefCell::new(None) };
+}
+
+fn limits() -> Limits {
+    LINE.with_borrow(|line| line.as_ref().map(|line| line.limits).unwrap_or_default())
 }
 
 fn ask(question: Question) -> Result<Answer, Error> {
@@ -87,11 +92,8 @@ pub(super) fn compile(source: String) -> Result<(Environment<'static>, HashSet<S
 }
 
 /// Renders the environment's main template.
-pub(super) fn render(
-    mut environment: Environment<'static>,
-    limits: Limits,
-    line: Line,
-) -> Result<Vec<u8>, Error> {
+pub(super) fn render(mut environment: Environment<'static>, line: Line) -> Result<Vec<u8>, Error> {
+    let limits = line.limits;
     LINE.set(Some(line));
     environment.set_fuel(Some(limits.steps.min(FUEL)));
     environment.set_recursion_limit(limits.depth);
@@ -106,16 +108,18 @@ pub(super) fn call(
     function: &'static Function,
     args: &[Value],
 ) -> Result<Value, Error> {
-    let args = args.iter().map(|arg| Plain::of(state, arg)).collect::<Result<_, _>>()?;
+    let args = args.iter().map(|arg| Plain::of(state, arg)).collect::<Result<Vec<_>, _>>()?;
     let fuel = state.fuel_levels().map_or(FUEL, |(_, remaining)| remaining);
-    match ask(Question::Call { function, args, fuel })? {
-        Answer::Call(Ok((value, cost))) => {
-            state.consume_fuel(1 + cost)?;
-            Ok(value)
-        }
-        Answer::Call(Err(refusal)) => Err(refusal.into()),
-        Answer::File(_) => unreachable!("a call is answered as a call"),
-    }
+    let result = match local::attempt(function, &args, fuel, limits()) {
+        Some(result) => result,
+        None => match ask(Question::Call { function, args, fuel })? {
+            Answer::Call(result) => result,
+            Answer::File(_) => unreachable!("a call is answered as a call"),
+        },
+    };
+    let (value, cost) = result?;
+    state.consume_fuel(1 + cost)?;
+    Ok(value)
 }
 
 /// Finds a file for a template.
