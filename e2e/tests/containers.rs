@@ -1,4 +1,4 @@
-//! `examples/containers` as it is, on Docker's own daemon: web servers come, stop and are killed,
+//! `examples/containers` as it is, both ways, on Docker's own daemon: web servers come, stop and are killed,
 //! and nginx, which is told by a signal and never restarted, serves exactly those that live.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
@@ -13,7 +13,7 @@ use waypost_servers::{Docker, docker_is_permitted, get, wait_until};
 /// What nginx is published as, in the daemon's network.
 const URL: &str = "http://127.0.0.1/";
 
-/// How the example is run.
+/// Both ways have scripts of these names in their directories.
 struct Way {
     /// Below `examples/containers`.
     directory: &'static str,
@@ -173,4 +173,27 @@ fn nginx_follows_etcd_by_a_signal_from_an_image_without_a_shell_and_nothing_is_l
     for what in [&["ps", "-aq"][..], &["volume", "ls", "-q"], &["images", "-q", "waypost-example/*"]] {
         assert_eq!(example.docker.docker(what), "", "{what:?}");
     }
+}
+
+#[test]
+fn so_it_does_under_confds_name_with_its_flags_and_etcds_v2_keys() {
+    require!("dockerd", "docker", "unshare", "ip", "etcd", "nginx", "busybox", "bash", "nc.openbsd");
+    if !docker_is_permitted() {
+        return;
+    }
+    let way = Way { directory: "confd/", keeper: "confd", ttl: "3" };
+    let example = web_servers_come_and_go_and_nginx_is_told_by_a_signal(way);
+
+    // The exact words of such setups; what has changed while it was away is seen at the start.
+    let (three, workers) = (example.address("web-3"), example.workers());
+    example.docker.docker(&["rm", "--force", "confd"]);
+    let four = example.start_web("web-4");
+    let keys = "http://172.17.0.1:4001/v2/keys/test/web-4";
+    let is_registered = || get(keys).is_ok_and(|answer| answer.status == 200);
+    wait_until("the fourth key", DEADLINE, || example.docker.within(is_registered));
+    example.run("confd/confd.sh", &["60"]);
+    let line = example.docker.docker(&["inspect", "--format", "{{.Path}} {{join .Args \" \"}}", "confd"]);
+    assert_eq!(line, "/bin/confd -interval=60 -node=http://172.17.0.1:4001 -backend etcd");
+    let load = example.docker.within(|| Load::on(URL));
+    example.wait_for_exactly(&load, &[&three, &four], &workers);
 }

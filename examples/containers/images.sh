@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the images of this example from programs of this machine; nothing is pulled. Needs root or the
-# docker group, ldd and tar, and on Debian the packages etcd-server, nginx and busybox-static.
+# docker group, ldd and tar, and on Debian the packages etcd-server, nginx, busybox-static and netcat-openbsd.
 #   DOCKER    the docker client        WAYPOST    the waypost binary
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
@@ -59,3 +59,18 @@ add busybox /bin/httpd
 mkdir "$root/www"
 echo 'a page' > "$root/www/index.html"
 image web 'ENTRYPOINT ["/bin/waypost"]'
+
+# The program under confd's name, and what its commands need. Debian's busybox would take its own nc for `nc`, which
+# knows no sockets of that kind, and its dash has no `echo -e`.
+add "$waypost" /bin/confd
+add bash /bin/sh
+add nc.openbsd /bin/nc
+image confd 'ENTRYPOINT ["/bin/confd"]'
+
+# A web server with a script beside it, which calls programs of busybox.
+add busybox /bin/busybox
+ln -s busybox "$root/bin/sh"
+mkdir "$root/www"
+echo 'a page' > "$root/www/index.html"
+install "$here/confd/register.sh" "$root/bin/register"
+image web-confd 'ENTRYPOINT ["/bin/register"]'
