@@ -174,7 +174,9 @@ impl Access {
     fn urls(&self, port: u16) -> Result<Vec<String>, Failed> {
         let is_tls = match self.one("scheme") {
             Some("https") => true,
-            Some("http") | None => self.one("client-ca-keys").is_some() || self.one("client-cert").is_some(),
+            Some("http") | None => {
+                ["client-ca-keys", "client-cert"].iter().any(|name| self.one(name).is_some())
+            }
             Some(other) => return Err(format!("the scheme must be http or https, not `{other}`").into()),
         };
         let local = [format!("127.0.0.1:{port}")];
@@ -195,7 +197,8 @@ impl Access {
             (None, None) => None,
             _ => return Err("the client's certificate and its key belong together".into()),
         };
-        Ok(Tls { authority: file("client-ca-keys")?, identity })
+        let insecure = self.one("client-insecure").is_some_and(|text| text != "false");
+        Ok(Tls { authority: file("client-ca-keys")?, identity, insecure })
     }
 
     /// How long an answer may take, if that is said.

@@ -91,6 +91,12 @@ pub(crate) struct Pace {
     /// The longest pause before something that failed is tried again
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     retry_max: Duration,
+    /// How long the keys of a resource must be quiet before a change is applied, if it does not say so itself
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    debounce: Duration,
+    /// How long changes are collected before they are applied
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    batch_interval: Duration,
     /// How long what is under way may take on SIGTERM
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     shutdown_timeout: Duration,
@@ -102,6 +108,8 @@ impl Pace {
             settle: self.settle,
             refresh_every: self.interval,
             stop_within: self.shutdown_timeout,
+            debounce: self.debounce,
+            batch: self.batch_interval,
             ..Settings::default()
         };
         settings.retry = (settings.retry.0.min(self.retry_max), self.retry_max);

@@ -209,7 +209,7 @@ impl Reach<'_> {
             (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
             _ => None,
         };
-        Ok(Tls { authority, identity })
+        Ok(Tls { authority, identity, insecure: false })
     }
 }
 

@@ -8,7 +8,10 @@ use std::{fmt, sync::Arc, sync::PoisonError};
 
 use etcd_client::{Channel, Client, ConnectOptions, KvClient, WatchClient};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, pki_types::ServerName};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Uri};
 
 use super::{STORE, Settings, Tls, invalid, status};
@@ -20,6 +23,8 @@ use crate::{Error, ErrorKind, Result};
 pub(super) struct Connector {
     pub(super) settings: Settings,
     endpoints: Vec<Endpoint>,
+    /// TLS that tonic does not offer, around what it takes for plain connections.
+    wrapping: Option<TlsConnector>,
     /// The same for HTTP/1, to find out what is there if it is not the v3 API.
     targets: Vec<Target>,
     current: Mutex<Option<Arc<Connection>>>,
@@ -44,6 +49,7 @@ impl Connector {
         }
         let endpoint = |url: &String| endpoint(url, &settings);
         let endpoints = settings.endpoints.iter().map(endpoint).collect::<Result<_>>()?;
+        let wrapping = settings.tls.insecure.then(|| wrapping(&settings)).transpose()?;
         let target = |url: &String| {
             Target::new(url, &settings.tls).map_err(|why| invalid("use the endpoint", url, why))
         };
@@ -51,6 +57,7 @@ impl Connector {
         Ok(Connector {
             settings,
             endpoints,
+            wrapping,
             targets,
             current: Mutex::new(None),
             first: AtomicUsize::new(0),
@@ -161,7 +168,9 @@ impl Connector {
         let peer = self.settings.endpoints[number].clone();
         let timeout = self.settings.connect_timeout;
         let opening = async {
-            let channel = self.endpoints[number].connect_with_connector(connect_once(timeout)).await;
+            let is_secure = peer.starts_with("https:");
+            let connector = connect_once(timeout, is_secure, self.wrapping.clone().filter(|_| is_secure));
+            let channel = self.endpoints[number].connect_with_connector(connector).await;
             let channel = Channel::Tonic(channel.map_err(etcd_client::Error::from)?);
             Client::from_channel(channel, Some(self.options())).await
         };
@@ -262,7 +271,19 @@ fn endpoint(url: &str, settings: &Settings) -> Result<Endpoint> {
     if uri.scheme_str() == Some("http") {
         return Ok(endpoint);
     }
+    if settings.tls.insecure {
+        // tonic checks certificates, so it is told that there are none; the connector knows better.
+        let uri: Uri = url.replacen("https", "http", 1).parse().map_err(|error| bad(&error))?;
+        return Ok(Endpoint::from(uri));
+    }
     endpoint.tls_config(tls(&settings.tls)).map_err(|error| bad(&error))
+}
+
+fn wrapping(settings: &Settings) -> Result<TlsConnector> {
+    let config = settings.tls.client().map_err(|why| invalid("connect to", "it", why))?;
+    let mut config = ClientConfig::clone(&config);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 fn tls(tls: &Tls) -> ClientTlsConfig {
@@ -276,28 +297,40 @@ fn tls(tls: &Tls) -> ClientTlsConfig {
     }
 }
 
+/// A connection, whatever is around it.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// Connects once. tonic's channels reconnect by themselves, unseen; this makes the second try an error.
 fn connect_once(
     timeout: Duration,
+    is_secure: bool,
+    wrapping: Option<TlsConnector>,
 ) -> impl tower::Service<
     Uri,
-    Response = TokioIo<TcpStream>,
+    Response = TokioIo<Box<dyn Stream>>,
     Error = io::Error,
-    Future = impl Future<Output = io::Result<TokioIo<TcpStream>>> + Send,
+    Future = impl Future<Output = io::Result<TokioIo<Box<dyn Stream>>>> + Send,
 > + Send
 + 'static {
     let is_used = Arc::new(AtomicBool::new(false));
     tower::service_fn(move |uri: Uri| {
         let is_used = is_used.swap(true, Ordering::Relaxed);
+        let wrapping = wrapping.clone();
         async move {
             if is_used {
                 return Err(io::Error::new(io::ErrorKind::NotConnected, "the connection has ended"));
             }
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-            let stream = tokio::time::timeout(timeout, TcpStream::connect((host, port))).await??;
+            let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+            let stream = tokio::time::timeout(timeout, TcpStream::connect((&*host, port))).await??;
             stream.set_nodelay(true)?;
-            Ok(TokioIo::new(stream))
+            let Some(wrapping) = wrapping else {
+                return Ok(TokioIo::new(Box::new(stream) as Box<dyn Stream>));
+            };
+            let name = ServerName::try_from(host).map_err(io::Error::other)?;
+            Ok(TokioIo::new(Box::new(wrapping.connect(name, stream).await?)))
         }
     })
 }

@@ -73,11 +73,13 @@ async fn with_certificates_of_its_authority_a_client_is_served() {
     let other = Certificates::generate(scratch.path(), "waypost");
     let pem = |path: &std::path::Path| fs::read(path).unwrap();
     let client = |files: &Certificates| Some((pem(&files.client), pem(&files.client_key)));
-    let read = async |authority: &std::path::Path, identity: Option<(Vec<u8>, Vec<u8>)>| {
-        let tls = Tls { authority: Some(pem(authority)), identity };
+    let try_with = async |authority: &std::path::Path, identity: Option<(Vec<u8>, Vec<u8>)>, insecure| {
+        let tls = Tls { authority: Some(pem(authority)), identity, insecure };
         let store = open(waypost_backend::etcd::Settings { tls, ..settings([etcd.url()]) });
         store.snapshot(&prefixes(&["/"])).await
     };
+
+    let read = async |authority, identity| try_with(authority, identity, false).await;
 
     let served = read(&files.ca, client(files)).await.unwrap();
     assert_eq!(served.entries.len(), 1);
@@ -86,6 +88,8 @@ async fn with_certificates_of_its_authority_a_client_is_served() {
     assert_eq!(wrong.kind(), ErrorKind::Invalid, "{}", wrong.chain());
     let chain = wrong.chain();
     assert!(chain.contains(&etcd.url()) && chain.contains("invalid peer certificate"), "{chain}");
+    let trusting = try_with(&other.ca, client(files), true).await.unwrap();
+    assert_eq!(trusting.entries.len(), 1, "any certificate of the server is taken");
     for refused in [read(&files.ca, None).await, read(&files.ca, client(&other)).await] {
         let chain = refused.unwrap_err().chain();
         let is_clear =

@@ -99,10 +99,12 @@ async fn with_certificates_of_its_authority_a_client_is_served() {
     let other = Certificates::generate(scratch.path(), "waypost");
     let pem = |path: &std::path::Path| fs::read(path).unwrap();
     let client = |files: &Certificates| Some((pem(&files.client), pem(&files.client_key)));
-    let with = |authority: &std::path::Path, identity: Option<(Vec<u8>, Vec<u8>)>| {
-        let tls = Tls { authority: Some(pem(authority)), identity };
+    let try_with = |authority: &std::path::Path, identity: Option<(Vec<u8>, Vec<u8>)>, insecure| {
+        let tls = Tls { authority: Some(pem(authority)), identity, insecure };
         open(Settings { tls, longest_poll: Duration::from_millis(100), ..settings([etcd.url()]) })
     };
+
+    let with = |authority, identity| try_with(authority, identity, false);
 
     let mut reader = follow(&with(&files.ca, client(files)), &["/"]);
     reader.reach(&content(&[("/a", "1")])).await;
@@ -115,6 +117,8 @@ async fn with_certificates_of_its_authority_a_client_is_served() {
     let chain = wrong.chain();
     assert_eq!(wrong.kind(), ErrorKind::Invalid, "{chain}");
     assert!(chain.contains(&etcd.url()) && chain.contains("invalid peer certificate"), "{chain}");
+    let trusting = try_with(&other.ca, client(files), true);
+    follow(&trusting, &["/"]).reach(&content(&[("/a", "4")])).await;
     for identity in [None, client(&other)] {
         let chain = refusal(&with(&files.ca, identity), "/").await.chain();
         let is_clear = ["received fatal alert", "another client certificate"].map(|why| chain.contains(why));

@@ -97,8 +97,7 @@ pub(crate) fn tree(words: &[String]) -> Result<Tree, Failed> {
 
 /// How a generation ends when it does not understand its command line. Go's `flag` package ends with 2.
 fn refusal(words: &[String]) -> ExitCode {
-    let names_a_backend = words.iter().any(|word| word == "etcd" || word == "env" || word == "file");
-    if names_a_backend { ExitCode::FAILURE } else { ExitCode::from(2) }
+    if words::name_a_backend(words) { ExitCode::FAILURE } else { ExitCode::from(2) }
 }
 
 /// Ends with 0, if `done` is all that was asked for.

@@ -33,6 +33,14 @@ const BACKENDS: [&str; 12] = [
     "file",
 ];
 
+/// True if one of the words is a backend's name, as in the new generation's command lines: the old one has it as the
+/// value of a flag.
+pub(super) fn name_a_backend(words: &[String]) -> bool {
+    let before = std::iter::once("").chain(words.iter().map(|word| &**word));
+    let mut pairs = before.zip(words);
+    pairs.any(|(before, word)| BACKENDS.contains(&&**word) && before.trim_start_matches('-') != "backend")
+}
+
 /// Reads the words after the program's name.
 ///
 /// # Errors
@@ -144,6 +152,13 @@ mod tests {
         assert_eq!(parsed("--onetime etcd --node x:1").generation, Generation::New);
         assert_eq!(parsed("--compat 0.41 -onetime").generation, Generation::New);
         assert_eq!(parsed("--compat=0.16 etcd").generation, Generation::Old);
+    }
+
+    #[test]
+    fn the_value_of_a_flag_names_no_backend() {
+        let names = |line: &str| name_a_backend(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert!(names("--watsh consul") && names("etcd -n a:1"));
+        assert!(!names("-backend etcd -watsh") && !names("--watsh"));
     }
 
     #[test]

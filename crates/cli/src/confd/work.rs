@@ -122,7 +122,10 @@ async fn once(options: &Options, waits: bool) -> Result<ExitCode, Failed> {
     code(outcome.map_err(|failure| failure.to_string())? == Outcome::InSync && is_whole)
 }
 
-pub(super) fn patient(options: &Options, stores: Vec<Arc<dyn Backend>>) -> Result<Vec<Arc<dyn Backend>>, Failed> {
+pub(super) fn patient(
+    options: &Options,
+    stores: Vec<Arc<dyn Backend>>,
+) -> Result<Vec<Arc<dyn Backend>>, Failed> {
     let (attempts, base, cap) = options.attempts;
     let timeout = options.access.timeout()?.unwrap_or(Duration::from_secs(30));
     let patient = |store| Arc::new(Patient::new(store, attempts, (base, cap), timeout)) as Arc<dyn Backend>;
