@@ -1,11 +1,13 @@
-//! The repository's chores, in Rust: `cargo xtask demo`, `test`, `tidy`, `bench`, `deny`.
+//! The repository's chores, in Rust: `cargo xtask demo`, `test`, `tidy`, `bench`, `fuzz`, `deny`.
 //!
 //! A fresh clone needs Rust and nothing else: xtask brings `protoc` (`protoc.rs`) and, as root on
 //! Debian, installs the servers that tests and demo start (`packages.rs`); tests get a foreign client
 //! as well (`etcd3.rs`). It depends on nothing that needs `protoc` to build.
 
+mod bench;
 mod cargo;
 mod etcd3;
+mod fuzz;
 mod packages;
 mod protoc;
 mod steps;
@@ -28,7 +30,10 @@ Usage: cargo xtask <chore>
   demo [ARGS…]     Install what the demo needs, build waypost and run `waypost demo ARGS…`
   test [FILTER…]   All that CI checks; with filters, only the tests whose names contain one
   tidy             The repository's own rules: who may depend on whom, links, file lengths, …
-  bench [ARGS…]    Build waypost and measure it, also its store beside etcd: bench/README.md
+  bench [ARGS…]    Build waypost and measure it, also its store beside etcd, and `bench templates`
+                   beside Go's: bench/README.md
+  fuzz [TARGET] [--for 60s]
+                   Hostile input for the targets in fuzz/, all or one; what is found is kept there
   deny             Check licences, bans and sources of all dependencies (needs cargo-deny)
 
 Servers that a chore needs and that are missing are installed when it runs as root on Debian, and
@@ -43,7 +48,8 @@ fn main() -> ExitCode {
         ("demo", _) => demo(&rest),
         ("test", _) => test::run(&rest),
         ("tidy", []) => tidy::run(),
-        ("bench", _) => bench(&rest),
+        ("bench", _) => bench::run(&rest),
+        ("fuzz", _) => fuzz::run(&rest),
         ("deny", []) => deny(),
         ("help" | "--help" | "-h", []) => {
             print!("{USAGE}");
@@ -70,20 +76,6 @@ fn demo(args: &[String]) -> Outcome<()> {
     let waypost = build_waypost()?;
     let failed = Command::new(&waypost).arg("demo").args(args).exec();
     Err(format!("cannot run {}: {failed}", waypost.display()))
-}
-
-/// Becomes the benchmark, with the binaries that it compares named in variables.
-fn bench(args: &[String]) -> Outcome<()> {
-    packages::ensure(packages::BENCH)?;
-    let workspace = Workspace::load()?;
-    // In one build: the same versions and features of everything in both.
-    cargo::run(cargo::command(["build", "--release", "--package=waypost-cli", "--package=waypost-bench"]))?;
-    let mut rig = Command::new("python3");
-    rig.arg(root().join("bench/bench.py")).args(args);
-    for (variable, binary) in [("WAYPOST_BIN", "waypost"), ("FLOOR_BIN", "floor"), ("LOAD_BIN", "load")] {
-        rig.env(variable, workspace.released(binary));
-    }
-    Err(format!("cannot run python3: {}", rig.exec()))
 }
 
 fn deny() -> Outcome<()> {

@@ -42,6 +42,8 @@ const PYTHON: Needed = tool("python3", "python3");
 const PIP: Needed = tool("pip3", "python3-pip");
 const BUSYBOX: Needed = tool("busybox", "busybox-static");
 const NETCAT: Needed = tool("nc.openbsd", "netcat-openbsd");
+const GO: Needed = tool("go", "golang-go");
+const CXX: Needed = tool("c++", "g++");
 const UNSHARE: Needed = tool("unshare", "util-linux");
 
 /// What the demo starts.
@@ -53,6 +55,12 @@ pub(crate) const TEST: &[Needed] =
 
 /// What the benchmark starts.
 pub(crate) const BENCH: &[Needed] = &[ETCD, PYTHON];
+
+/// What the benchmark of templates builds Go's side with, and runs.
+pub(crate) const BENCH_TEMPLATES: &[Needed] = &[GO, PYTHON];
+
+/// What libFuzzer is built with.
+pub(crate) const FUZZ: &[Needed] = &[CXX];
 
 /// Where Debian keeps servers; an ordinary user's `PATH` does not look there.
 const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::cargo::{Workspace, build_waypost, command, run as run_command, typed};
 use crate::steps::Steps;
-use crate::{Outcome, etcd3, packages, tidy};
+use crate::{Outcome, etcd3, fuzz, packages, tidy};
 
 /// Makes a missing server a failure where a bare `cargo test` skips.
 const REQUIRE_SERVERS: (&str, &str) = ("WAYPOST_TEST_REQUIRE_SERVERS", "1");
@@ -15,6 +15,9 @@ const API_SERVER: &str = "WAYPOST_API_SERVER";
 
 /// Those tests.
 const API_TESTS: [&str; 2] = ["--test=store_api", "--test=store_clients"];
+
+/// How long each target gets hostile input.
+const FUZZ_SECONDS: u64 = 20;
 
 /// All checks; with `filters`, only the tests whose names contain one of them.
 pub(crate) fn run(filters: &[String]) -> Outcome<()> {
@@ -44,6 +47,9 @@ pub(crate) fn run(filters: &[String]) -> Outcome<()> {
     }
     if filters.is_empty() {
         steps.run("documentation", document)?;
+        let build = steps.run("build of the fuzz targets", fuzz::Build::make)?;
+        let fuzz = || fuzz::TARGETS.iter().try_for_each(|target| build.fuzz(target, FUZZ_SECONDS));
+        steps.run("hostile input", fuzz)?;
     }
     println!("{}", steps.summary());
     println!("{}", totals.line());

@@ -16,6 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("testkit", &["backend", "model"]),
     ("servers", &[]),
+    // What it feeds with hostile input.
+    ("fuzz", &["template"]),
     // These run the built binary and see none of the libraries.
     ("e2e", &["servers"]),
     ("bench", &["servers"]),

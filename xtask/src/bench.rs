@@ -1,0 +1,61 @@
+//! `cargo xtask bench`: builds what is compared and becomes the rig that compares it.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cargo::Workspace;
+use crate::{Outcome, cargo, packages, root};
+
+/// Becomes the benchmark, with the binaries that it compares named in variables.
+pub(crate) fn run(args: &[String]) -> Outcome<()> {
+    match args.split_first() {
+        Some((what, rest)) if what == "templates" => templates(rest),
+        _ => servers(args),
+    }
+}
+
+/// waypost beside a bare watch, and its store beside etcd.
+fn servers(args: &[String]) -> Outcome<()> {
+    packages::ensure(packages::BENCH)?;
+    let workspace = Workspace::load()?;
+    // In one build: the same versions and features of everything in both.
+    cargo::run(cargo::command(["build", "--release", "--package=waypost-cli", "--package=waypost-bench"]))?;
+    let binaries = [("WAYPOST_BIN", "waypost"), ("FLOOR_BIN", "floor"), ("LOAD_BIN", "load")];
+    rig("bench.py", args, binaries.map(|(variable, binary)| (variable, workspace.released(binary))))
+}
+
+/// Templates beside Go's text/template.
+fn templates(args: &[String]) -> Outcome<()> {
+    packages::ensure(packages::BENCH_TEMPLATES)?;
+    let workspace = Workspace::load()?;
+    let examples = ["--example=bodies", "--example=allocations"];
+    cargo::run(cargo::command(
+        ["build", "--release", "--package=waypost-template"].into_iter().chain(examples),
+    ))?;
+    let go = build_go("bodies", workspace.target())?;
+    let example = |name| workspace.released("examples").join(name);
+    let ours = [("BODIES_BIN", example("bodies")), ("ALLOCATIONS_BIN", example("allocations"))];
+    rig("templates.py", args, ours.into_iter().chain([("GO_BODIES_BIN", go)]))
+}
+
+/// Builds one of the programs in bench/go; returns its binary.
+pub(crate) fn build_go(program: &str, target: &Path) -> Outcome<PathBuf> {
+    let binary = target.join("go").join(program);
+    let mut go = Command::new("go");
+    // Its one module needs no other, so nothing is to come over the network.
+    go.current_dir(root().join("bench/go")).env("GOFLAGS", "-mod=mod").env("GOPROXY", "off");
+    go.args(["build", "-o"]).arg(&binary).arg(format!("./{program}"));
+    cargo::run(go)?;
+    Ok(binary)
+}
+
+fn rig(
+    script: &str,
+    args: &[String],
+    binaries: impl IntoIterator<Item = (&'static str, PathBuf)>,
+) -> Outcome<()> {
+    let mut rig = Command::new("python3");
+    rig.arg(root().join("bench").join(script)).args(args).envs(binaries);
+    Err(format!("cannot run python3: {}", rig.exec()))
+}
