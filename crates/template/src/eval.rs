@@ -157,15 +157,15 @@ impl<'p> Machine<'p> {
                 }
                 Op::Print => {
                     let operand = self.pop();
-                    format::write(&mut self.out, &operand.value);
+                    format::write(&mut self.out, &operand.value, limit);
                     self.check_output(limit)?;
                 }
                 Op::PrintField(name) => {
-                    self.print_field(name)?;
+                    self.print_field(name, limit)?;
                     self.check_output(limit)?;
                 }
                 Op::PrintSlot(slot) => {
-                    format::write(&mut self.out, &self.slots[self.base + slot as usize].value);
+                    format::write(&mut self.out, &self.slots[self.base + slot as usize].value, limit);
                     self.check_output(limit)?;
                 }
                 Op::Pop => drop(self.pop()),
@@ -250,7 +250,7 @@ impl<'p> Machine<'p> {
         if self.out.len() > limit { fault("output is too large") } else { Ok(()) }
     }
 
-    fn print_field(&mut self, name: u32) -> Outcome<()> {
+    fn print_field(&mut self, name: u32, limit: usize) -> Outcome<()> {
         let name = &self.body.names[name as usize];
         if let Value::Pair(pair) = &self.dot.value {
             let written = pair.with(|pair| {
@@ -263,7 +263,7 @@ impl<'p> Machine<'p> {
             }
         }
         let result = fields::field(self.dot.clone(), name)?;
-        format::write(&mut self.out, &result.value);
+        format::write(&mut self.out, &result.value, limit);
         Ok(())
     }
 

@@ -16,14 +16,15 @@ pub(crate) const NO_VALUE: &str = "<no value>";
 const NIL: &[u8] = b"<nil>";
 const ADDRESS: &[u8] = b"0xc000012345";
 
-/// Writes a value as an action does.
-pub(crate) fn write(out: &mut Vec<u8>, value: &Value) {
+/// Writes a value as an action does. It gives up once `out` is longer than `limit`, for the caller to see: what
+/// a value holds many times is kept once, and may take more room than there is.
+pub(crate) fn write(out: &mut Vec<u8>, value: &Value, limit: usize) {
     match value {
         Value::Text(text) => out.extend_from_slice(text),
         Value::Int(int) => write_int(out, *int),
         Value::Nil => out.extend_from_slice(NO_VALUE.as_bytes()),
-        Value::Server(_) => Printer::new(out).server(value),
-        value => Printer::new(out).value(value, 'v'),
+        Value::Server(_) => Printer::new(out, limit).server(value),
+        value => Printer::new(out, limit).value(value, 'v'),
     }
 }
 
@@ -66,14 +67,16 @@ struct Flags {
 /// Prints values to a buffer.
 pub(crate) struct Printer<'a> {
     out: &'a mut Vec<u8>,
+    /// Beyond this length of `out` nothing more is of use.
+    limit: usize,
     flags: Flags,
     /// Reporting a misuse: types that know how to print themselves do not.
     plain: bool,
 }
 
 impl Printer<'_> {
-    pub(crate) fn new(out: &mut Vec<u8>) -> Printer<'_> {
-        Printer { out, flags: Flags::default(), plain: false }
+    pub(crate) fn new(out: &mut Vec<u8>, limit: usize) -> Printer<'_> {
+        Printer { out, limit, flags: Flags::default(), plain: false }
     }
 
     /// Go's `Sprint`: a space between operands neither of which is a string.
@@ -100,8 +103,8 @@ impl Printer<'_> {
         self.out.push(b'\n');
     }
 
-    /// Go's `Sprintf`. Gives up, telling so, when the output is longer than `limit`.
-    pub(crate) fn printf(&mut self, pattern: &[u8], args: &[Operand], limit: usize) -> bool {
+    /// Go's `Sprintf`. Gives up when the output is longer than the limit.
+    pub(crate) fn printf(&mut self, pattern: &[u8], args: &[Operand]) {
         let mut format = Format { pattern, args, at: 0, argument: 0, reordered: false, good: true };
         while format.at < pattern.len() {
             let rest = &pattern[format.at..];
@@ -112,14 +115,13 @@ impl Printer<'_> {
                 break;
             }
             self.directive(&mut format);
-            if self.out.len() > limit {
-                return false;
+            if self.out.len() > self.limit {
+                return;
             }
         }
         if !format.reordered && format.argument < args.len() {
             self.extra(&args[format.argument..]);
         }
-        true
     }
 
     fn extra(&mut self, args: &[Operand]) {
@@ -230,13 +232,11 @@ impl Printer<'_> {
         if verb == 'w' && !self.plain && has_methods_looked_up(value) {
             return self.bad_verb(value, verb);
         }
-        let done: Result<(), std::convert::Infallible> = walk(value, |event| {
+        // Ends early if there is no more room, which whoever asked for it finds out.
+        let _ = walk(value, |event| {
             self.event(&event, verb);
-            Ok(())
+            if self.out.len() > self.limit { Err(()) } else { Ok(()) }
         });
-        match done {
-            Ok(()) => {}
-        }
     }
 
     fn event(&mut self, event: &Event<'_>, verb: char) {
@@ -686,7 +686,7 @@ mod tests {
     fn printf(pattern: &str, args: &[Value]) -> String {
         let args: Vec<Operand> = args.iter().cloned().map(Operand::from).collect();
         let mut out = Vec::new();
-        Printer::new(&mut out).printf(pattern.as_bytes(), &args, usize::MAX);
+        Printer::new(&mut out, usize::MAX).printf(pattern.as_bytes(), &args);
         String::from_utf8(out).unwrap()
     }
 

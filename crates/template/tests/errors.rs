@@ -154,3 +154,23 @@ fn a_width_that_printf_does_not_take_is_told_in_the_text() {
         assert!(bytes.starts_with(b"%!") && bytes.len() < 50, "{}", String::from_utf8_lossy(&bytes));
     }
 }
+
+#[test]
+fn a_value_that_holds_one_thing_a_thousand_billion_times_prints_no_further_than_its_limit() {
+    let limits = Limits { output: 1 << 20, ..Limits::default() };
+    let grow = "{{$x := list \"a\"}}{{range seq 1 40}}{{$x = list $x $x}}{{end}}";
+    for print in [
+        "{{$x}}",
+        "{{print $x 1}}",
+        "{{println $x}}",
+        "{{printf \"%v %q\" $x $x}}",
+        "{{html $x}}",
+        "{{toJson $x}}",
+    ] {
+        let template = Template::parse("t", format!("{grow}{print}").as_bytes()).unwrap();
+        let names = MemoryNames::new();
+        let context = Context { limits, ..Context::new(&names) };
+        let error = template.render(&context).unwrap_err();
+        assert!(error.to_string().contains("output is too large"), "{print}: {error}");
+    }
+}

@@ -128,33 +128,33 @@ pub(super) fn slice(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     })
 }
 
-pub(super) fn print(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+pub(super) fn print(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     if let [Operand { value: whole @ Value::Text(_), .. }] = args {
         return Ok(std::mem::take(whole));
     }
-    let mut out = Vec::new();
-    Printer::new(&mut out).print(args);
-    Ok(Value::Text(Text::from(out)))
+    printed(run, |printer| printer.print(args))
 }
 
-pub(super) fn println(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+pub(super) fn println(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+    printed(run, |printer| printer.println(args))
+}
+
+fn printed(run: &Run<'_>, print: impl FnOnce(&mut Printer<'_>)) -> Outcome<Value> {
     let mut out = Vec::new();
-    Printer::new(&mut out).println(args);
+    print(&mut Printer::new(&mut out, run.limits().output));
+    run.room(out.len())?;
     Ok(Value::Text(Text::from(out)))
 }
 
 pub(super) fn printf(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     let (pattern, args) = args.split_first().expect("printf takes one at least");
-    let mut out = Vec::new();
-    let complete = Printer::new(&mut out).printf(text(pattern), args, run.limits().output);
-    run.room(if complete { out.len() } else { usize::MAX })?;
-    Ok(Value::Text(Text::from(out)))
+    printed(run, |printer| printer.printf(text(pattern), args))
 }
 
 /// The arguments as the escaping functions see them: printed as actions print them.
-fn joined(args: &mut [Operand]) -> Text {
+fn joined(run: &Run<'_>, args: &mut [Operand]) -> Outcome<Text> {
     if let [Operand { value: Value::Text(whole), .. }] = args {
-        return whole.clone();
+        return Ok(whole.clone());
     }
     for operand in args.iter_mut() {
         if let Value::Nil = operand.value {
@@ -162,12 +162,13 @@ fn joined(args: &mut [Operand]) -> Text {
         }
     }
     let mut out = Vec::new();
-    Printer::new(&mut out).print(args);
-    Text::from(out)
+    Printer::new(&mut out, run.limits().output).print(args);
+    run.room(out.len())?;
+    Ok(Text::from(out))
 }
 
-pub(super) fn html(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
-    let whole = joined(args);
+pub(super) fn html(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+    let whole = joined(run, args)?;
     let special = |b: &u8| matches!(b, b'"' | b'\'' | b'&' | b'<' | b'>' | 0);
     if !whole.iter().any(special) {
         return Ok(Value::Text(whole));
@@ -187,8 +188,8 @@ pub(super) fn html(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
     Ok(Value::Text(Text::from(out)))
 }
 
-pub(super) fn js(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
-    let whole = joined(args);
+pub(super) fn js(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+    let whole = joined(run, args)?;
     let mut out = Vec::with_capacity(whole.len() + 16);
     for (at, c, width) in chars(&whole) {
         match c {
@@ -206,8 +207,8 @@ pub(super) fn js(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
 }
 
 /// As in the query part of a URL: a space becomes a plus.
-pub(super) fn urlquery(_: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
-    let whole = joined(args);
+pub(super) fn urlquery(run: &mut Run<'_>, args: &mut [Operand]) -> Outcome<Value> {
+    let whole = joined(run, args)?;
     let mut out = Vec::with_capacity(whole.len() + 16);
     for byte in whole.iter() {
         match byte {

@@ -146,7 +146,7 @@ fn name(value: &Value) -> Outcome<Text> {
         value if value.len().is_some() => fault(format!("{} is no name of a group", value.type_name())),
         value => {
             let mut out = Vec::new();
-            format::write(&mut out, value);
+            format::write(&mut out, value, usize::MAX);
             Ok(Text::from(out))
         }
     }
@@ -231,7 +231,7 @@ fn mark(run: &Run<'_>, value: &Value) -> Outcome<Vec<u8>> {
         }
         if let Event::Leaf(value, _) = event {
             let mut printed = Vec::new();
-            format::write(&mut printed, value);
+            format::write(&mut printed, value, usize::MAX);
             text(&mut out, &printed);
         }
         run.room(out.len())

@@ -287,7 +287,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
             let mut written = Vec::new();
             match &name {
                 Value::Text(text) => written.extend_from_slice(text),
-                Value::Bool(_) | Value::Int(_) | Value::Float(_) => crate::format::write(&mut written, &name),
+                Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+                    crate::format::write(&mut written, &name, usize::MAX)
+                }
                 _ => return Err(serde::de::Error::custom("a name is neither text nor a number")),
             }
             entries.push((Text::from(written), map.next_value::<Decoded>()?.0));

@@ -121,7 +121,7 @@ impl Object for Thing {
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = Vec::new();
-        format::write(&mut out, &self.to_value());
+        format::write(&mut out, &self.to_value(), usize::MAX);
         f.write_str(&String::from_utf8_lossy(&out))
     }
 }
