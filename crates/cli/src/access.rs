@@ -112,9 +112,9 @@ impl Access {
         if places.is_empty() { name.to_owned() } else { format!("{name} {}", places.join(", ")) }
     }
 
-    /// Takes from `other` what is not said here: how patient to be is the same for all stores.
-    pub(crate) fn with_patience_of(mut self, other: &Access) -> Access {
-        for name in ["backend-timeout", "dial-timeout", "read-timeout", "write-timeout"] {
+    /// Takes from `other` what is not said here: how patient to be, and whether that is all, is the same for all.
+    pub(crate) fn with_manner_of(mut self, other: &Access) -> Access {
+        for name in ["backend-timeout", "dial-timeout", "read-timeout", "write-timeout", "onetime"] {
             if let Some(values) = other.values.get(name).filter(|_| !self.values.contains_key(name)) {
                 self.values.insert(name.to_owned(), values.clone());
             }
@@ -168,6 +168,7 @@ impl Access {
         if let Some(filter) = self.one("filter") {
             filter.clone_into(&mut settings.filter);
         }
+        settings.watches = !self.is_on("onetime");
         Ok(Arc::new(file::open(settings)?))
     }
 
@@ -197,7 +198,7 @@ impl Access {
             (None, None) => None,
             _ => return Err("the client's certificate and its key belong together".into()),
         };
-        let insecure = self.one("client-insecure").is_some_and(|text| text != "false");
+        let insecure = self.is_on("client-insecure");
         Ok(Tls { authority: file("client-ca-keys")?, identity, insecure })
     }
 
@@ -213,6 +214,10 @@ impl Access {
     fn time(&self, name: &str) -> Result<Option<Duration>, Failed> {
         let of = |why: String| -> Failed { format!("{name}: {why}").into() };
         self.one(name).map(|text| duration(text).map_err(of)).transpose()
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        self.one(name).is_some_and(|text| ["1", "t", "T", "true", "TRUE", "True"].contains(&text))
     }
 
     fn one(&self, name: &str) -> Option<&str> {

@@ -46,6 +46,9 @@ pub struct Settings {
     pub filter: String,
     /// How often the files are read when nothing tells of a change.
     pub reread_every: Duration,
+    /// Whether the files are watched from the first read on. A single read needs no watch, and ending one
+    /// takes the kernel longer than the read (inotify waits for its readers).
+    pub watches: bool,
 }
 
 impl Settings {
@@ -55,6 +58,7 @@ impl Settings {
             paths: paths.into_iter().collect(),
             filter: "*".to_owned(),
             reread_every: Duration::from_secs(10),
+            watches: true,
         }
     }
 }
@@ -78,6 +82,7 @@ pub struct Files {
 #[derive(Debug)]
 struct Sources {
     find: Find,
+    watches: bool,
     watcher: Watcher,
 }
 
@@ -101,7 +106,8 @@ impl Files {
         let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|error| unreadable(path, error));
         let paths = settings.paths.iter().map(absolute).collect::<Result<_>>()?;
         let find = Find { filter: Filter::new(&settings.filter)?, paths };
-        Ok(Files { sources: Arc::new(Sources { find, watcher: Watcher::default() }) })
+        let Settings { watches, .. } = settings;
+        Ok(Files { sources: Arc::new(Sources { find, watches, watcher: Watcher::default() }) })
     }
 
     /// Reads everything, again if something is changing it just now.
@@ -166,7 +172,9 @@ impl Readable for Files {
 impl Sources {
     /// Watches first and looks for files then, so that what comes in between is noticed.
     fn read(&self) -> Result<Found> {
-        self.watcher.watch(|| self.find.places());
+        if self.watches {
+            self.watcher.watch(|| self.find.places());
+        }
         let mut found = Found { entries: BTreeMap::new(), is_settled: true };
         for path in self.find.files()? {
             let (content, metadata) = content(&path).map_err(|error| unreadable(&path, error))?;

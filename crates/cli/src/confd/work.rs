@@ -88,7 +88,7 @@ fn stores(options: &Options, configuration: &mut Configuration) -> Result<Vec<Ar
     let mut stores = vec![options.access.open()?];
     let mut places = vec![Some(0)];
     for access in &configuration.backends {
-        match access.clone().with_patience_of(&options.access).open() {
+        match access.clone().with_manner_of(&options.access).open() {
             Ok(store) => {
                 places.push(Some(stores.len()));
                 stores.push(store);
