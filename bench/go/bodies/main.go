@@ -19,12 +19,12 @@ import (
 	"text/template"
 	"time"
 
-	"waypost/bench/confd"
+	"waypost/bench/memkv"
 )
 
 type body struct {
 	template string
-	keys     func(confd.Store)
+	keys     func(memkv.Store)
 }
 
 var bodies = map[string]body{
@@ -38,7 +38,7 @@ var bodies = map[string]body{
 	"Nested100x100":       {"nested", services(100, 100)},
 	"Nested100x100+50000": {"nested", both(services(100, 100), foreign(50_000))},
 	"Nested500x20":        {"nested", services(500, 20)},
-	"Seq10000":            {"seq", func(confd.Store) {}},
+	"Seq10000":            {"seq", func(memkv.Store) {}},
 	"Getv10000":           {"getv", upstream(10_000)},
 	"Haproxy10000":        {"haproxy", upstream(10_000)},
 }
@@ -58,8 +58,8 @@ func main() {
 	}
 }
 
-func measure(name, file string, keys func(confd.Store), duration time.Duration) {
-	store := confd.Store{}
+func measure(name, file string, keys func(memkv.Store), duration time.Duration) {
+	store := memkv.Store{}
 	keys(store)
 	source, err := os.ReadFile(file)
 	check(err)
@@ -96,8 +96,8 @@ func address(index int) string {
 	return fmt.Sprintf("10.%d.%d.%d:8000", index>>16&255, index>>8&255, index&255)
 }
 
-func upstream(count int) func(confd.Store) {
-	return func(store confd.Store) {
+func upstream(count int) func(memkv.Store) {
+	return func(store memkv.Store) {
 		for index := 0; index < count; index++ {
 			store.Set(fmt.Sprintf("/upstream/%05d", index), address(index))
 		}
@@ -105,23 +105,23 @@ func upstream(count int) func(confd.Store) {
 }
 
 // foreign keys are none of the bodies'.
-func foreign(count int) func(confd.Store) {
-	return func(store confd.Store) {
+func foreign(count int) func(memkv.Store) {
+	return func(store memkv.Store) {
 		for index := 0; index < count; index++ {
 			store.Set(fmt.Sprintf("/other/group%03d/%05d", index%100, index), address(index))
 		}
 	}
 }
 
-func both(first, second func(confd.Store)) func(confd.Store) {
-	return func(store confd.Store) {
+func both(first, second func(memkv.Store)) func(memkv.Store) {
+	return func(store memkv.Store) {
 		first(store)
 		second(store)
 	}
 }
 
-func services(services, each int) func(confd.Store) {
-	return func(store confd.Store) {
+func services(services, each int) func(memkv.Store) {
+	return func(store memkv.Store) {
 		for service := 0; service < services; service++ {
 			for index := 0; index < each; index++ {
 				store.Set(fmt.Sprintf("/svc/s%03d/upstream/%05d", service, index), address(index))
@@ -130,9 +130,9 @@ func services(services, each int) func(confd.Store) {
 	}
 }
 
-func apps(count int) func(confd.Store) {
+func apps(count int) func(memkv.Store) {
 	const value = `{"addr":"%s","weight":%d,"status":"%s","backup":%t,"tags":["a","b"],"meta":{"zone":"z%d"}}`
-	return func(store confd.Store) {
+	return func(store memkv.Store) {
 		for index := 0; index < count; index++ {
 			status := "up"
 			if index%10 == 9 {

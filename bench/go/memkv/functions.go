@@ -1,4 +1,4 @@
-package confd
+package memkv
 
 import (
 	"encoding/json"

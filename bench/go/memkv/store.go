@@ -1,6 +1,6 @@
-// Package confd has functions for templates that do what confd's do, in the way confd does it: the keys are in
+// Package memkv has functions for templates that do what confd's do, in the way confd does it: the keys are in
 // a map, and whatever asks for some of them looks at all.
-package confd
+package memkv
 
 import (
 	"errors"
@@ -10,25 +10,25 @@ import (
 	"strings"
 )
 
-// Pair is a key with its value.
-type Pair struct {
+// KVPair is a key with its value; it and its package are called as in confd, which %T and %#v print.
+type KVPair struct {
 	Key   string
 	Value string
 }
 
-// Pairs are sorted by their keys.
-type Pairs []Pair
+// KVPairs are sorted by their keys.
+type KVPairs []KVPair
 
-func (p Pairs) Len() int           { return len(p) }
-func (p Pairs) Less(i, j int) bool { return p[i].Key < p[j].Key }
-func (p Pairs) Swap(i, j int)      { p[i], p[j] = p[j], p[i] }
+func (p KVPairs) Len() int           { return len(p) }
+func (p KVPairs) Less(i, j int) bool { return p[i].Key < p[j].Key }
+func (p KVPairs) Swap(i, j int)      { p[i], p[j] = p[j], p[i] }
 
 // Store holds the keys that templates read.
-type Store map[string]Pair
+type Store map[string]KVPair
 
 // Set adds a key, or replaces its value.
 func (s Store) Set(key, value string) {
-	s[key] = Pair{key, value}
+	s[key] = KVPair{key, value}
 }
 
 func (s Store) exists(key string) bool {
@@ -36,10 +36,10 @@ func (s Store) exists(key string) bool {
 	return there
 }
 
-func (s Store) get(key string) (Pair, error) {
+func (s Store) get(key string) (KVPair, error) {
 	pair, there := s[key]
 	if !there {
-		return Pair{}, fmt.Errorf("key does not exist: %s", key)
+		return KVPair{}, fmt.Errorf("key does not exist: %s", key)
 	}
 	return pair, nil
 }
@@ -55,8 +55,8 @@ func (s Store) getv(key string, otherwise ...string) (string, error) {
 	return "", errors.New("key does not exist: " + key)
 }
 
-func (s Store) gets(pattern string) (Pairs, error) {
-	var found Pairs
+func (s Store) gets(pattern string) (KVPairs, error) {
+	var found KVPairs
 	for _, pair := range s {
 		matches, err := path.Match(pattern, pair.Key)
 		if err != nil {
