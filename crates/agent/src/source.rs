@@ -36,7 +36,8 @@ impl Source {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Language { engine, dialect } = resource.language;
         let engine = engine.unwrap_or_else(|| Engine::of_file(&name));
-        let template = Template::parse_with(engine, dialect, &name, &bytes).map_err(|error| of_template(Step::Template, &error))?;
+        let template = Template::parse_with(engine, dialect, &name, &bytes)
+            .map_err(|error| of_template(Step::Template, &error))?;
         let template = Arc::new(template);
         *parsed = Some((stamp, Arc::clone(&template)));
         Ok(template)
@@ -49,7 +50,8 @@ impl Source {
             self.load(resource).map_err(|failure| Box::new(Unrendered { failure, reads: None }))?;
         let names = Keyspace::new(view, resource);
         let files = Directory(resource.templates.clone());
-        let context = Context { names: &names, files: &files, world: &Surroundings, limits: Limits::default() };
+        let context =
+            Context { names: &names, files: &files, world: &Surroundings, limits: Limits::default() };
         let failed = |error: waypost_template::Error| {
             let reads = Some(error.reads().clone());
             Box::new(Unrendered { failure: of_template(Step::Render, &error), reads })

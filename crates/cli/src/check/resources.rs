@@ -1,0 +1,101 @@
+//! A resource's file in `conf.d`, beyond what the loader looks at: whether destination, commands and template
+//! are there and make sense.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+use waypost_agent::{Command, Reload, Resource};
+use waypost_template::expand;
+
+use super::finding::{Finding, Findings, Grade};
+
+/// A file of `conf.d`, to find the places of its keys.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    path: PathBuf,
+    source: String,
+}
+
+impl Origin {
+    pub(crate) fn of(resource: &Resource, directory: &Path) -> Origin {
+        let path = directory.join("conf.d").join(&resource.name);
+        // It was there a moment ago; without it findings have the file's name and its first line.
+        let source = fs::read_to_string(&path).unwrap_or_default();
+        Origin { path, source }
+    }
+
+    /// A finding at the value of `key` in `[template]`.
+    pub(crate) fn finding(&self, grade: Grade, key: &str, text: impl Into<String>) -> Finding {
+        Finding::at(grade, &self.path, &self.source, self.at(key).unwrap_or_default(), text)
+    }
+
+    /// Where the value of `key` begins.
+    fn at(&self, key: &str) -> Option<usize> {
+        let document = DeTable::parse(&self.source).ok()?.into_inner();
+        let template = document.get("template")?.get_ref().as_table()?;
+        Some(template.get(key)?.span().start)
+    }
+}
+
+/// Looks at one resource.
+pub(crate) fn look(resource: &Resource, origin: &Origin, findings: &mut Findings) {
+    if let Err(error) = fs::read(&resource.template) {
+        let text = format!("cannot read {}: {error}", resource.template.display());
+        findings.push(origin.finding(Grade::Fault, "src", text));
+    }
+    if let Some(text) = no_place(&resource.destination) {
+        findings.push(origin.finding(Grade::Fault, "dest", text));
+    }
+    if resource.keys.is_empty() {
+        findings.push(origin.finding(Grade::Oddity, "src", "there are no `keys`: the template sees none"));
+    }
+    let reload = match &resource.reload {
+        Some(Reload::Command(command)) => Some(command),
+        _ => None,
+    };
+    for (key, command) in [("check_cmd", resource.check.as_ref()), ("reload_cmd", reload)] {
+        if let Some(why) = command.and_then(|command| no_template(key, command)) {
+            findings.push(origin.finding(Grade::Fault, key, why));
+        }
+    }
+}
+
+/// Why a file cannot be put there; none if it can, as far as one can see.
+fn no_place(destination: &Path) -> Option<String> {
+    if destination.is_dir() {
+        return Some(format!("{} is a directory", destination.display()));
+    }
+    let directory = match destination.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match fs::metadata(directory) {
+        Ok(metadata) if metadata.is_dir() => None,
+        Ok(_) => Some(format!("{} is no directory", directory.display())),
+        Err(error) => Some(format!("the directory {}: {error}", directory.display())),
+    }
+}
+
+/// Why a command's line cannot be filled in.
+fn no_template(key: &str, command: &Command) -> Option<String> {
+    let data = [("src", "/stage"), ("dest", "/dest")];
+    let filled = command.is_template.then(|| expand(key, command.line.as_bytes(), &data))?;
+    filled.err().map(|error| format!("`{key}` is no template: {}", error.message()))
+}
+
+/// Tells of every resource that writes what one before it writes.
+pub(crate) fn same_destinations<'a>(
+    resources: impl IntoIterator<Item = (&'a Resource, &'a Origin)>,
+    findings: &mut Findings,
+) {
+    let mut first: HashMap<&Path, &str> = HashMap::new();
+    for (resource, origin) in resources {
+        if let Some(other) = first.insert(&resource.destination, &resource.name) {
+            let text =
+                format!("{other} writes {} too: each undoes the other", resource.destination.display());
+            findings.push(origin.finding(Grade::Doubt, "dest", text));
+        }
+    }
+}
