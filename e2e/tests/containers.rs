@@ -123,11 +123,11 @@ impl Example {
 fn web_servers_come_and_go_and_nginx_is_told_by_a_signal(way: Way) -> Example {
     let example = Example::start(way);
     let start = example.start_of_nginx();
-    let first = example.workers();
     let (one, two) = (example.address("web-1"), example.address("web-2"));
     wait_until("the first good answer", DEADLINE, || example.docker.within(is_served));
     let load = example.docker.within(|| Load::on(URL));
-    example.wait_for_exactly(&load, &[&one, &two], &first);
+    // How often nginx was told until now depends on who was quicker.
+    load.wait_for_exactly(&[&one, &two]);
 
     let workers = example.workers();
     let three = example.start_web("web-3");
@@ -142,7 +142,11 @@ fn web_servers_come_and_go_and_nginx_is_told_by_a_signal(way: Way) -> Example {
     example.docker.docker(&["kill", "web-2"]);
     example.wait_for_exactly(&load, &[&three], &workers);
 
-    assert_eq!(load.failures(), [""; 0], "while one server lived, every request was answered");
+    // One request is under way at a time: each of the two that ended may have cut off an answer that it had begun.
+    let (cut, lost): (Vec<String>, Vec<String>) =
+        load.failures().into_iter().partition(|why| why == "unexpected end of file");
+    assert_eq!(lost, [""; 0], "while one server lived, every request was answered");
+    assert!(cut.len() <= 2, "{cut:?}");
     assert_eq!(example.start_of_nginx(), start, "it was told, not restarted");
     example
 }
