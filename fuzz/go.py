@@ -5,8 +5,8 @@
 
 ORACLE_BIN and CONFORMANCE_BIN name the two programs: `cargo xtask fuzz --go` builds and sets them. The templates are
 plausible, so that most of them render: values of a type go where that type is wanted, but for one in ten. What Go
-versions since 1.19, Debian's, have changed is left out: range over an integer, `else with`, and printf's zeros for
-strings and beside a minus.
+versions since 1.19, Debian's, have changed is left out: range over an integer, `else with`, printf's zeros for
+strings and beside a minus, and what becomes of ill-formed UTF-8 when it is split by "".
 """
 import argparse
 import base64
@@ -27,6 +27,7 @@ LISTS = ["(list)", "(list 1 2 3)", '(list "b" nil 1.5 true)', '(list (list 1) (d
          '(lsdir "/")', '$j.b']
 MAPS = ['(dict)', '(dict "a" 1 "b" (list 1))', '(json (getv "/json"))', '(dict "x" nil "é" "y")', "$j", "$j.d"]
 OTHERS = ["nil", "$j.z", "$j.none", "$j.none.more", ".", "$", ".Key", "(get \"/srv/a\")", '(get "/srv/a").Value', "1i"]
+SEPARATORS = ['","', '"a"', '"."', '"世"', '"<&"', "1"]
 VERBS = "vvvvdsqxXtTeEfFgGcUbo"
 
 
@@ -43,7 +44,7 @@ class Maker:
         return self.random.choice(choices)
 
     def text(self):
-        return self.pick(["", " ", "x", "\n", " a\n  b ", "é", "-", "{", "}", "\t|"])
+        return self.pick(["", " ", "x", "\n", " a\n  b ", "é", "-", "{ ", "}", "\t|"])
 
     def action(self, inside):
         left, right = self.pick(["{{", "{{", "{{", "{{- "]), self.pick(["}}", "}}", "}}", " -}}"])
@@ -211,7 +212,7 @@ class Maker:
             lambda: f"not {self.value_flat()}",
             lambda: f"{self.pick(['add', 'sub', 'mul', 'div', 'mod'])} {integer()} {integer()}",
             lambda: f"{self.pick(['toUpper', 'toLower', 'base', 'dir'])} {string()}",
-            lambda: f"split {string()} {string()}",
+            lambda: f"split {string()} {self.pick(SEPARATORS)}",
             lambda: f"join {listed()} {string()}",
             lambda: f"replace {string()} {string()} {string()} {integer()}",
             lambda: f"list {arguments(some)}",

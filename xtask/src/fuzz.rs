@@ -4,6 +4,7 @@
 //! Rust does, with LLVM's own switches; what only nightly has, the sanitizers, safe Rust needs least. This build
 //! has a directory of its own, since all of it is compiled with other flags.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +13,7 @@ use std::{env, fs};
 use serde_json::Value;
 
 use crate::cargo::Workspace;
-use crate::{Outcome, cargo, packages, root};
+use crate::{Outcome, bench, cargo, packages, root};
 
 /// The targets: binaries of waypost-fuzz.
 pub(crate) const TARGETS: [&str; 2] = ["parse", "render"];
@@ -30,11 +31,29 @@ const FLAGS: [&str; 6] = [
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-/// `fuzz [TARGET] [--for 60s]`
+/// `fuzz [TARGET] [--for 60s]`, or `fuzz --go [--seed N] [--cases N]`
 pub(crate) fn run(args: &[String]) -> Outcome<()> {
+    if let Some((first, rest)) = args.split_first()
+        && first == "--go"
+    {
+        return beside_go(rest);
+    }
     let (targets, seconds) = parse(args)?;
     let build = Build::make()?;
     targets.iter().try_for_each(|target| build.fuzz(target, seconds))
+}
+
+/// Becomes the comparison of random templates with Go's text/template.
+fn beside_go(args: &[String]) -> Outcome<()> {
+    packages::ensure(packages::BENCH_TEMPLATES)?;
+    let workspace = Workspace::load()?;
+    let example = ["--package=waypost-template", "--example=conformance"];
+    cargo::run(cargo::command(["build", "--release"].into_iter().chain(example)))?;
+    let mut compare = Command::new("python3");
+    compare.arg(root().join("fuzz/go.py")).args(args);
+    compare.env("CONFORMANCE_BIN", workspace.released("examples").join("conformance"));
+    compare.env("ORACLE_BIN", bench::build_go("oracle", workspace.target())?);
+    Err(format!("cannot run python3: {}", compare.exec()))
 }
 
 /// The targets that are named, or all, and for how many seconds each.
@@ -90,6 +109,7 @@ impl Build {
             "-rss_limit_mb=1024",
             "-max_len=4096",
             "-verbosity=0",
+            "-print_funcs=0",
             "-print_final_stats=1",
         ]);
         fuzzer.arg(format!("-seed={seed}")).arg(format!("-max_total_time={seconds}"));

@@ -33,7 +33,8 @@ Usage: cargo xtask <chore>
   bench [ARGS…]    Build waypost and measure it, also its store beside etcd, and `bench templates`
                    beside Go's: bench/README.md
   fuzz [TARGET] [--for 60s]
-                   Hostile input for the targets in fuzz/, all or one; what is found is kept there
+                   Hostile input for the targets in fuzz/, all or one; what is found is kept there;
+                   `fuzz --go` compares random templates with Go's text/template
   deny             Check licences, bans and sources of all dependencies (needs cargo-deny)
 
 Servers that a chore needs and that are missing are installed when it runs as root on Debian, and

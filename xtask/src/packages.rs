@@ -56,7 +56,7 @@ pub(crate) const TEST: &[Needed] =
 /// What the benchmark starts.
 pub(crate) const BENCH: &[Needed] = &[ETCD, PYTHON];
 
-/// What the benchmark of templates builds Go's side with, and runs.
+/// What builds the programs in bench/go, and compares them with ours.
 pub(crate) const BENCH_TEMPLATES: &[Needed] = &[GO, PYTHON];
 
 /// What libFuzzer is built with.
