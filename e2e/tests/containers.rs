@@ -125,9 +125,9 @@ fn web_servers_come_and_go_and_nginx_is_told_by_a_signal(way: Way) -> Example {
     let start = example.start_of_nginx();
     let (one, two) = (example.address("web-1"), example.address("web-2"));
     wait_until("the first good answer", DEADLINE, || example.docker.within(is_served));
+    // How often nginx was told until now depends on who was quicker, and its first workers may still answer.
+    example.docker.within(|| Load::on(URL)).wait_for_exactly(&[&one, &two]);
     let load = example.docker.within(|| Load::on(URL));
-    // How often nginx was told until now depends on who was quicker.
-    load.wait_for_exactly(&[&one, &two]);
 
     let workers = example.workers();
     let three = example.start_web("web-3");
@@ -161,7 +161,7 @@ fn nginx_follows_etcd_by_a_signal_from_an_image_without_a_shell_and_nothing_is_l
     if !docker_is_permitted() {
         return;
     }
-    let way = Way { directory: "", keeper: "waypost", ttl: "2s" };
+    let way = Way { directory: "", keeper: "waypost", ttl: "5s" };
     let example = web_servers_come_and_go_and_nginx_is_told_by_a_signal(way);
     let log = example.log();
     assert!(log.contains("HUP to container nginx"), "{log}");
@@ -185,7 +185,7 @@ fn so_it_does_under_confds_name_with_its_flags_and_etcds_v2_keys() {
     if !docker_is_permitted() {
         return;
     }
-    let way = Way { directory: "confd/", keeper: "confd", ttl: "3" };
+    let way = Way { directory: "confd/", keeper: "confd", ttl: "5" };
     let example = web_servers_come_and_go_and_nginx_is_told_by_a_signal(way);
 
     // The exact words of such setups; what has changed while it was away is seen at the start.
