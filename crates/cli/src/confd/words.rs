@@ -67,7 +67,10 @@ pub(super) fn parse(words: &[String]) -> Result<Words, String> {
                 if !matches!(flag.takes, Takes::Many(_)) {
                     values.clear();
                 }
-                values.push(Value { text, origin: format!("--{}", flag.name) });
+                // A comma is in no node's name: it stands between two of them.
+                let texts = if flag.name == "node" { text.split(',').collect() } else { vec![&*text] };
+                let value = |text: &str| Value { text: text.to_owned(), origin: format!("--{}", flag.name) };
+                values.extend(texts.into_iter().map(value));
             }
         }
     }
@@ -170,10 +173,10 @@ mod tests {
             (values(&old, "watch"), values(&old, "noop")),
             (vec!["false".into()], vec!["true".into()])
         );
-        let new = parsed("--watch etcd -n a:1 --no-template-cache --interval 5 --interval 6");
+        let new = parsed("--watch etcd -n a:1,b:1 --no-template-cache --interval 5 --interval 6");
         assert_eq!(
             (values(&new, "backend"), values(&new, "node")),
-            (vec!["etcd".into()], vec!["a:1".into()])
+            (vec!["etcd".into()], vec!["a:1".into(), "b:1".into()])
         );
         assert_eq!(values(&new, "template-cache"), ["false"]);
         assert_eq!(values(&new, "interval"), ["6"], "the last one counts");

@@ -32,11 +32,11 @@ pub(super) struct Read {
 
 /// Reads the file `name`.
 pub(super) fn read(name: &str, source: &str, settings: &Settings) -> Result<Read, Vec<Problem>> {
-    let mut root = Table::root(source)?;
+    let mut root = Table::root(source)?.in_any_case(settings.dialect.is_confd());
     let backend = root.table("backend").and_then(|table| backend::read(&mut root, table));
     let Some(table) = root.table("template") else {
         if !root.has_problems() {
-            root.problem(0..0, "there is no [template] table");
+            root.load_problem(0..0, "there is no [template] table");
         }
         root.finish();
         return Err(root.problems);
@@ -77,7 +77,7 @@ fn resource<'a>(
     root.end(table);
     Some(Resource {
         name: name.to_owned(),
-        template: templates.join(template?),
+        template: settings.template(&template?),
         templates,
         language: Language { engine, dialect: settings.dialect.of_templates() },
         destination: destination?.into(),
@@ -100,6 +100,12 @@ impl Settings {
             Dialect::Confd016 if !self.prefix.is_empty() => join("", &self.prefix),
             _ => join(&self.prefix, prefix),
         }
+    }
+
+    /// The file of a template. confd looks below `templates` even for a path from the root.
+    fn template(&self, src: &str) -> PathBuf {
+        let below = if self.dialect.is_confd() { src.trim_start_matches('/') } else { src };
+        self.templates().join(below)
     }
 
     fn templates(&self) -> PathBuf {
@@ -315,6 +321,27 @@ mod tests {
         assert_eq!((&*resource.prefix, &resource.keys[..]), ("/eu", &[Prefix::new("/eu/web")][..]));
         let resource = read_with(&settings(Dialect::Confd016, ""), body).resource;
         assert_eq!(resource.prefix, "/prod");
+    }
+
+    #[test]
+    fn confd_looks_below_templates_for_a_path_from_the_root() {
+        let source = "[template]\nsrc = \"/n.tmpl\"\ndest = \"/etc/n\"\n";
+        let path = |dialect| {
+            let read = read("n.toml", source, &settings(dialect, ""));
+            read.map(|read| read.resource.template).map_err(|problems| shown(&problems, source)).unwrap()
+        };
+        assert_eq!(path(Dialect::Confd041), PathBuf::from("/c/templates/n.tmpl"));
+        assert_eq!(path(Dialect::Waypost), PathBuf::from("/n.tmpl"));
+    }
+
+    #[test]
+    fn confd_reads_keys_in_any_case() {
+        let source = "[Template]\nSrc = \"n\"\nDEST = \"/etc/n\"\nReload_Cmd = \"true\"\n";
+        let read_as = |dialect| read("n.toml", source, &settings(dialect, ""));
+        let resource = read_as(Dialect::Confd016).map(|read| read.resource);
+        let resource = resource.map_err(|problems| shown(&problems, source)).unwrap();
+        assert!(resource.reload.is_some() && resource.destination == PathBuf::from("/etc/n"));
+        assert!(read_as(Dialect::Waypost).is_err(), "to waypost it is a mistake");
     }
 
     #[test]

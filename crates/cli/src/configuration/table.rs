@@ -87,6 +87,8 @@ pub(super) struct Table<'a> {
     name: &'static str,
     span: Range<usize>,
     left: DeTable<'a>,
+    /// Whether a key may be spelled with capitals.
+    in_any_case: bool,
     /// The keys that were asked for, for suggestions.
     known: Vec<&'static str>,
     pub(super) problems: Vec<Problem>,
@@ -104,7 +106,14 @@ impl<'a> Table<'a> {
 
     fn new(name: &'static str, table: Spanned<DeTable<'a>>) -> Table<'a> {
         let span = table.span();
-        Table { name, span, left: table.into_inner(), known: Vec::new(), problems: Vec::new() }
+        let left = table.into_inner();
+        Table { name, span, left, in_any_case: false, known: Vec::new(), problems: Vec::new() }
+    }
+
+    /// The same, and all tables in it, with keys that may be spelled with capitals if `is_so`: Go's TOML decoders
+    /// compare names without regard to case.
+    pub(super) fn in_any_case(self, is_so: bool) -> Table<'a> {
+        Table { in_any_case: is_so, ..self }
     }
 
     /// A table in this one.
@@ -133,9 +142,11 @@ impl<'a> Table<'a> {
     fn as_table(&mut self, key: &'static str, value: Spanned<DeValue<'a>>) -> Option<Table<'a>> {
         let span = value.span();
         match value.into_inner() {
-            DeValue::Table(table) => Some(Table::new(key, Spanned::new(span, table))),
+            DeValue::Table(table) => {
+                Some(Table::new(key, Spanned::new(span, table)).in_any_case(self.in_any_case))
+            }
             _ => {
-                self.problem(span, format!("`{key}` must be a table"));
+                self.load_problem(span, format!("`{key}` must be a table"));
                 None
             }
         }
@@ -170,7 +181,7 @@ impl<'a> Table<'a> {
     }
 
     fn needed(&mut self, key: &'static str, kind: Fault) -> Option<Spanned<String>> {
-        let is_there = self.left.contains_key(key);
+        let is_there = self.spelled(key).is_some();
         let value = self.string(key);
         match &value {
             None if !is_there => {
@@ -234,6 +245,11 @@ impl<'a> Table<'a> {
         })
     }
 
+    /// A problem because of which confd cannot load the file.
+    pub(super) fn load_problem(&mut self, span: Range<usize>, message: impl Into<String>) {
+        self.problems.push(Problem::load(span, message));
+    }
+
     pub(super) fn problem(&mut self, span: Range<usize>, message: impl Into<String>) {
         self.problems.push(Problem::new(span, message));
     }
@@ -269,8 +285,18 @@ impl<'a> Table<'a> {
         Some(Spanned::new(value.span(), converted?))
     }
 
+    /// The key as the file spells it; none if it has no such key.
+    fn spelled(&self, key: &str) -> Option<String> {
+        if self.left.contains_key(key) {
+            return Some(key.to_owned());
+        }
+        let mut names = self.left.keys().map(|name| &**name.get_ref());
+        names.find(|name| self.in_any_case && name.eq_ignore_ascii_case(key)).map(str::to_owned)
+    }
+
     fn take(&mut self, key: &str) -> Option<Spanned<DeValue<'a>>> {
-        self.left.remove(key)
+        let name = self.spelled(key)?;
+        self.left.remove(&*name)
     }
 }
 
