@@ -239,8 +239,8 @@ fn wrapped(wrapper: &[&str], command: &Command) -> Command {
     whole
 }
 
-/// confd's file backend would give the count in line 2 of the nginx file as 16: it also reads what only begins
-/// like a key that is asked for.
+/// confd's file backend would give the count in line 2 of the nginx file as 16: it also reads what only
+/// begins like a key that is asked for.
 #[test]
 fn the_same_keys_in_a_file_make_the_same_tree() {
     require!();

@@ -125,7 +125,8 @@ fn a_backend_that_nobody_knows_is_an_error() {
 fn a_flag_that_nobody_knows_ends_0_16_with_2_and_0_41_with_1() {
     require!();
     assert_ended(&said("-onetme"), 2, &["there is no flag --onetme; is --onetime meant?"]);
-    for name in ["etcd", "file", "env"] {
+    assert_ended(&said("-backend etcd -onetme"), 2, &["there is no flag --onetme"]);
+    for name in ["etcd", "file", "env", "consul", "redis"] {
         assert_ended(&said(&format!("--onetme {name}")), 1, &["there is no flag --onetme"]);
     }
 }

@@ -11,6 +11,7 @@ mod daemon;
 mod etcd_v2;
 mod file;
 mod limits;
+mod looking;
 mod nodes;
 mod outside;
 mod resources;

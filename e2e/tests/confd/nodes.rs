@@ -1,6 +1,7 @@
 //! Where the nodes of a store are from, and how they are reached: defaults, variables, flags, DNS, TLS and
 //! users.
 
+use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
@@ -126,8 +127,33 @@ fn several_nodes_are_one_store() {
         let tree = Tree::new();
         Resource::new("web").write_to(&tree);
         let nobody = format!("-node http://127.0.0.1:{}", Ports::free());
-        assert_ended(&Confd::new(generation, &tree).etcd(&etcd).flags(&nobody).once(), 0, &[]);
+        let confd = Confd::new(generation, &tree);
+        assert_ended(&confd.etcd(&etcd).flags(&nobody).once(), 0, &[]);
         assert_eq!(tree.text("web").as_deref(), Some("a=1\n"), "{generation:?}");
+
+        fs::remove_file(tree.destination("web")).unwrap();
+        assert_ended(&confd.node(&format!("127.0.0.1:{},{}", Ports::free(), etcd.url())).once(), 0, &[]);
+        assert_eq!(tree.text("web").as_deref(), Some("a=1\n"), "{generation:?}: in one word");
+    }
+}
+
+#[test]
+fn client_insecure_takes_any_certificate_of_the_server() {
+    require!("etcd", "openssl");
+    let etcd = Etcd::options().tls().start();
+    etcd.put("/web/a", "1");
+    let files = etcd.certificates().unwrap();
+    let shown = |path: &Path| path.display().to_string();
+    let identity = format!("-client-cert {} -client-key {}", shown(&files.client), shown(&files.client_key));
+    for generation in Generation::BOTH {
+        let tree = Tree::new();
+        Resource::new("web").write_to(&tree);
+        let confd = Confd::new(generation, &tree).etcd(&etcd).flags(&identity);
+        assert_ended(&confd.once(), 1, &["cannot be read"]);
+        assert_ended(&confd.flags("-client-insecure").once(), 0, &[]);
+        assert_eq!(tree.text("web").as_deref(), Some("a=1\n"), "{generation:?}");
+        confd_toml(&tree, "client_insecure = true\n");
+        assert_ended(&confd.once(), 0, &[]);
     }
 }
 
@@ -176,7 +202,7 @@ fn answer(query: &[u8], record: &[u8], port: u16) -> Vec<u8> {
 /// Runs `confd` where `/etc/resolv.conf` names the name server at `address`.
 fn asking(address: &str, tree: &Tree, confd: &Confd) -> Option<Output> {
     let resolv = tree.join("resolv.conf");
-    std::fs::write(&resolv, format!("nameserver {address}\n")).unwrap();
+    fs::write(&resolv, format!("nameserver {address}\n")).unwrap();
     let namespace = Namespace::with("mount --bind \"$0\" /etc/resolv.conf", &resolv)?;
     let mut run = namespace.command();
     run.args(confd.command().get_args()).env("XDG_STATE_HOME", tree.join("state"));
@@ -198,7 +224,7 @@ fn srv_domain_and_srv_record_name_the_nodes() {
             let Some(output) = asking(&address, &tree, &confd.flags(flags)) else { return };
             assert_ended(&output, 0, &[]);
             assert_eq!(tree.text("web").as_deref(), Some("a=1\n"), "{generation:?}");
-            std::fs::remove_file(tree.destination("web")).unwrap();
+            fs::remove_file(tree.destination("web")).unwrap();
         }
         confd_toml(&tree, "srv_domain = \"example.com\"\n");
         assert_ended(&asking(&address, &tree, &confd).unwrap(), 0, &[]);

@@ -44,13 +44,43 @@ fn src_is_a_path_below_templates() {
 }
 
 #[test]
+fn src_is_below_templates_even_if_it_begins_with_a_slash() {
+    require!();
+    both(|_, tree, confd| {
+        Resource::new("web").write_to(tree);
+        let resource = fs::read_to_string(tree.configuration("web")).unwrap();
+        fs::write(tree.configuration("web"), resource.replace("web.tmpl", "/web.tmpl")).unwrap();
+        assert_ended(&confd.once(), 0, &[]);
+        assert_eq!(tree.text("web").as_deref(), Some(TEXT));
+    });
+}
+
+#[test]
+fn keys_are_read_in_any_case_as_go_does() {
+    require!();
+    both(|_, tree, confd| {
+        Resource::new("web").write_to(tree);
+        let resource = fs::read_to_string(tree.configuration("web")).unwrap();
+        let resource =
+            resource.replace("src", "Src").replace("dest =", "DEST =").replace("template]", "Template]");
+        fs::write(tree.configuration("web"), resource).unwrap();
+        assert_ended(&confd.once(), 0, &[]);
+        assert_eq!(tree.text("web").as_deref(), Some(TEXT));
+    });
+}
+
+#[test]
 fn an_empty_src_and_a_missing_one_end_a_single_pass() {
     require!();
-    for (line, words) in [("src = \"\"", "`src` cannot be empty"), ("", "`src` is missing")] {
+    for (lines, words) in [
+        ("[template]\nsrc = \"\"", "`src` cannot be empty"),
+        ("[template]", "`src` is missing"),
+        ("[templates]", "there is no [template] table"),
+    ] {
         both(|_, tree, confd| {
             Resource::new("good").write_to(tree);
             let dest = tree.destination("web");
-            let text = format!("[template]\n{line}\ndest = \"{}\"\n", dest.display());
+            let text = format!("{lines}\ndest = \"{}\"\n", dest.display());
             fs::write(tree.configuration("web"), text).unwrap();
             assert_ended(&confd.once(), 1, &["web.toml", words]);
             assert!(tree.files().is_empty(), "confd loads all files before it works on one");
