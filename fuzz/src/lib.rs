@@ -15,13 +15,13 @@ mod template;
 use std::process::ExitCode;
 use std::{env, fs};
 
-pub use template::{parse, render};
+pub use template::{jinja, parse, render};
 
 /// What is to hold for all bytes.
 pub type Target = fn(&[u8]);
 
 /// All targets, with the names of their binaries.
-pub const TARGETS: &[(&str, Target)] = &[("parse", parse), ("render", render)];
+pub const TARGETS: &[(&str, Target)] = &[("parse", parse), ("render", render), ("jinja", jinja)];
 
 /// Feeds the files named on the command line to `target`.
 pub fn replay(target: Target) -> ExitCode {

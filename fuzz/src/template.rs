@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arbitrary::{Arbitrary, Unstructured};
 use waypost_template::{
-    Context, Error, ErrorKind, Files, Limits, MemoryNames, Moment, Names, Template, World,
+    Context, Dialect, Engine, Error, ErrorKind, Files, Limits, MemoryNames, Moment, Names, Template, World,
 };
 
 use crate::bounded::bounded;
@@ -39,8 +39,22 @@ pub fn parse(source: &[u8]) {
 ///
 /// If that does not hold.
 pub fn render(input: &[u8]) {
+    render_with(Engine::Go, input);
+}
+
+/// The same of a Jinja template.
+///
+/// # Panics
+///
+/// If that does not hold.
+pub fn jinja(input: &[u8]) {
+    render_with(Engine::Jinja, input);
+}
+
+fn render_with(engine: Engine, input: &[u8]) {
     let Ok(Input { names, template }) = Input::arbitrary_take_rest(Unstructured::new(input)) else { return };
-    let Ok(template) = Template::parse("main.tmpl", template) else { return };
+    let parsed = Template::parse_with(engine, Dialect::default(), "main.tmpl", template);
+    let Ok(template) = parsed else { return };
     let files = Included(&names);
     let context = Context { names: &names, files: &files, world: &Still, limits: LIMITS };
     match (template.render(&context), template.render(&context)) {

@@ -16,7 +16,7 @@ use crate::cargo::Workspace;
 use crate::{Outcome, bench, cargo, packages, root};
 
 /// The targets: binaries of waypost-fuzz.
-pub(crate) const TARGETS: [&str; 2] = ["parse", "render"];
+pub(crate) const TARGETS: [&str; 3] = ["parse", "render", "jinja"];
 
 /// How long without `--for`, for each target.
 const DEFAULT: u64 = 60;
@@ -128,17 +128,22 @@ impl Build {
         Ok(directory)
     }
 
-    /// The conformance templates, each a file in the form that its target takes.
+    /// Templates that are known to work, each a file in the form that its target takes.
     fn write_seeds(&self) -> Outcome<()> {
-        let cases = root().join("crates/template/tests/conformance/template.jsonl");
+        TARGETS.iter().try_for_each(|target| self.write_seeds_of(target))
+    }
+
+    fn write_seeds_of(&self, target: &str) -> Outcome<()> {
+        let cases = match target {
+            "jinja" => root().join("fuzz/seeds/jinja.jsonl"),
+            _ => root().join("crates/template/tests/conformance/template.jsonl"),
+        };
         let cases = fs::read_to_string(&cases).map_err(|why| format!("{}: {why}", cases.display()))?;
         for (number, line) in cases.lines().enumerate() {
             let case: Value = serde_json::from_str(line).map_err(|why| format!("case {number}: {why}"))?;
-            for target in TARGETS {
-                let path = self.directory("seeds", target)?.join(number.to_string());
-                fs::write(&path, seed(target, &case))
-                    .map_err(|why| format!("cannot write {}: {why}", path.display()))?;
-            }
+            let path = self.directory("seeds", target)?.join(number.to_string());
+            fs::write(&path, seed(target, &case))
+                .map_err(|why| format!("cannot write {}: {why}", path.display()))?;
         }
         Ok(())
     }
@@ -194,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_unknown_target_is_refused() {
-        assert!(parsed(&["rendr"]).unwrap_err().contains("parse, render"));
+        assert!(parsed(&["rendr"]).unwrap_err().contains("parse, render, jinja"));
         assert!(parsed(&["--for", "soon"]).is_err());
     }
 
