@@ -11,6 +11,7 @@ use toml::Spanned;
 use waypost_agent::{Attributes, Command, Format, Language, Reload, Resource, docker};
 use waypost_model::{Prefix, clean_path};
 use waypost_template::Engine;
+use waypost_template::expand;
 
 use super::table::{Problem, Table};
 use super::{Dialect, Settings, backend};
@@ -70,7 +71,7 @@ fn resource<'a>(
     let attributes = attributes(&mut table, settings.dialect);
     let engine = engine(&mut table);
     let format = format(&mut table);
-    let check = command(&mut table, "check_cmd", "check_cmd_timeout", settings.check_timeout);
+    let check = command(&mut table, "check_cmd", "check_cmd_timeout", (settings.check_timeout, true));
     let reload = reload(&mut table, settings);
     let min_reload_interval = time(&mut table, "min_reload_interval").unwrap_or_default();
     let debounce = time(&mut table, "debounce");
@@ -213,25 +214,34 @@ fn named(
     None
 }
 
+/// A command, with the limit that it has if it does not say so, and whether it is filled in.
 fn command(
     table: &mut Table<'_>,
-    line: &'static str,
+    key: &'static str,
     timeout: &'static str,
-    default: Duration,
+    (default, is_template): (Duration, bool),
 ) -> Option<Command> {
-    let command = table.string(line).filter(|text| !text.get_ref().is_empty());
+    let line = table.string(key).filter(|text| !text.get_ref().is_empty());
     let timeout = time(table, timeout).unwrap_or(default);
     // As confd has it, 0 is no limit.
     let timeout = if timeout.is_zero() { A_DAY } else { timeout };
-    Some(Command { line: command?.into_inner(), timeout, is_template: true })
+    let line = line?;
+    let filled = expand(key, line.get_ref().as_bytes(), &[("src", "/stage"), ("dest", "/dest")]);
+    match filled {
+        Err(error) if is_template => {
+            table.problem(line.span(), format!("`{key}` is no template: {}", error.message()));
+            None
+        }
+        _ => Some(Command { line: line.into_inner(), timeout, is_template }),
+    }
 }
 
 /// `reload_cmd`, or `reload = { docker = "NAME", signal = "HUP" }`.
 fn reload(table: &mut Table<'_>, settings: &Settings) -> Option<Reload> {
-    let command = command(table, "reload_cmd", "reload_cmd_timeout", settings.reload_timeout);
     // confd 0.16 fills nothing in.
     let is_template = settings.dialect != Dialect::Confd016;
-    let command = command.map(|command| Command { is_template, ..command });
+    let how = (settings.reload_timeout, is_template);
+    let command = command(table, "reload_cmd", "reload_cmd_timeout", how);
     let target = table.table("reload").and_then(|target| docker(table, target, settings.reload_timeout));
     match (command, target) {
         (Some(_), Some((_, span))) => {
@@ -391,6 +401,16 @@ mod tests {
         assert_eq!(resource.format, Some(Format::Yaml));
         assert_eq!(resource.min_reload_interval, Duration::from_secs(60));
         assert_eq!(resource.debounce, Some(Duration::from_millis(1500)));
+    }
+
+    #[test]
+    fn a_command_that_is_no_template_is_found_when_it_is_read() {
+        let body = "src = \"a\"\ndest = \"/b\"\ncheck_cmd = \"t {{\"\nreload_cmd = \"r {{nope}}\"\n";
+        let told = problems(body);
+        assert!(told[0].starts_with("n.toml:4:13: `check_cmd` is no template: "), "{told:?}");
+        assert!(told[1].starts_with("n.toml:5:14: `reload_cmd` is no template: "), "{told:?}");
+        let old = read_with(&settings(Dialect::Confd016, ""), "reload_cmd = \"r {{\"\n").resource;
+        assert!(old.reload.is_some(), "confd 0.16 fills nothing in");
     }
 
     #[test]
