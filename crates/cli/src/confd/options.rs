@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use waypost_agent::{Policy, Settings};
 
+use super::flags::{self, FLAGS, Takes};
 use super::layers::{Layer, Layers};
 use super::words::Words;
 use super::{Generation, file};
@@ -72,6 +73,7 @@ impl Options {
         oddities.extend(layers.overruled().map(|(heard, other)| {
             format!("{} counts, and {} says something else: it is not heard", heard.origin, other.origin)
         }));
+        sensible(&layers)?;
         let access = access(generation, &layers)?;
         Ok(Options {
             generation,
@@ -88,6 +90,19 @@ impl Options {
             oddities,
         })
     }
+}
+
+/// That everything that is said can be read, also what is not needed now.
+fn sensible(layers: &Layers) -> Result<(), String> {
+    for flag in FLAGS {
+        match flag.takes {
+            Takes::Nothing => _ = layers.switch(flag.name)?,
+            Takes::One("TIME") => _ = layers.time(flag.name)?,
+            Takes::One("COUNT" | "LINES") => _ = layers.number(flag.name)?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn task(layers: &Layers) -> Result<Task, String> {
@@ -142,11 +157,17 @@ fn access(generation: Generation, layers: &Layers) -> Result<Access, String> {
     let name = layers.text("backend").unwrap_or("etcd");
     let kind = Kind::of(name, generation == Generation::Old);
     let kind = kind.ok_or_else(|| format!("there is no backend `{name}`"))?;
-    let texts = |(name, values): (&str, &[super::layers::Value])| {
-        (name.to_owned(), values.iter().map(|value| value.text.clone()).collect())
-    };
-    let values: BTreeMap<String, Vec<String>> = layers.given().map(texts).collect();
-    Ok(Access::new(kind, values))
+    let mut said = BTreeMap::new();
+    for (name, values) in layers.given() {
+        let is_switch = flags::find(name).is_some_and(|flag| flag.takes == Takes::Nothing);
+        let texts = match is_switch {
+            // Go has six ways to write either.
+            true => vec![layers.switch(name)?.to_string()],
+            false => values.iter().map(|value| value.text.clone()).collect(),
+        };
+        said.insert(name.to_owned(), texts);
+    }
+    Ok(Access::new(kind, said))
 }
 
 /// Source: confd's `getBackendNodesFromSRV`: `_BACKEND._tcp.DOMAIN.`, with a record given as it is.
@@ -267,6 +288,15 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_is_off_however_that_is_written() {
+        let line = |text| format!("--client-insecure={text} etcd");
+        for (on, off) in [("1", "0"), ("T", "F"), ("TRUE", "False")] {
+            assert_eq!(options(&line(on)).access, options(&line("true")).access);
+            assert_eq!(options(&line(off)).access, options(&line("false")).access);
+        }
+    }
+
+    #[test]
     fn onetime_wins_over_watch() {
         assert_eq!(options("-onetime -watch").task, Task::Once { waits: false });
         assert_eq!(options("-onetime -wait-initial").task, Task::Once { waits: true });
@@ -290,6 +320,9 @@ mod tests {
             ("-secret-keyring x", "waypost decrypts no values"),
             ("--failure-mode x etcd", "failure-mode must be"),
             ("--debounce soon etcd", "--debounce:"),
+            ("--stat-cache-ttl soon etcd", "--stat-cache-ttl:"),
+            ("--dial-timeout soon file", "--dial-timeout:"),
+            ("-client-insecure=maybe", "--client-insecure: must be true or false"),
         ] {
             let error = read(line).unwrap_err();
             assert!(error.contains(wanted), "{line}: {error}");
