@@ -1,4 +1,4 @@
-//! Counts the allocations of rendering the bodies that the example `bodies` times: a name and a number a line.
+//! Counts the allocations of rendering the bodies that the example `bodies` times: a name, a number.
 //!
 //! Usage: `allocations [NAME…]`, all bodies if none is named.
 

@@ -1,8 +1,8 @@
 //! Times typical templates, as `bench/go/bodies` times them with Go's text/template.
 //!
-//! Usage: `bodies MILLISECONDS [NAME…]`, all bodies if none is named. One line for each: its name, the least and the
-//! middle time of a render in nanoseconds, the length and the hash (FNV-1a, 64 bits) of its output. Allocations are
-//! counted by the example `allocations`, since counting them takes time.
+//! Usage: `bodies MILLISECONDS [NAME…]`, all bodies if none is named. One line for each: its name, the least and
+//! the middle time of a render in nanoseconds, the length and the hash (FNV-1a, 64 bits) of its output.
+//! Allocations are counted by the example `allocations`, since counting them takes time.
 //!
 //! Compare only what ran side by side: `cargo xtask bench templates`.
 
