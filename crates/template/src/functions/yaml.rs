@@ -288,7 +288,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
             match &name {
                 Value::Text(text) => written.extend_from_slice(text),
                 Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
-                    crate::format::write(&mut written, &name, usize::MAX)
+                    crate::format::write(&mut written, &name, usize::MAX);
                 }
                 _ => return Err(serde::de::Error::custom("a name is neither text nor a number")),
             }
