@@ -224,7 +224,8 @@ impl Access {
         self.values.get(name)?.last().map(|text| &**text).filter(|text| !text.is_empty())
     }
 
-    fn all(&self, name: &str) -> &[String] {
+    /// What was said under that name of a flag.
+    pub(crate) fn all(&self, name: &str) -> &[String] {
         self.values.get(name).map_or(&[], |values| values)
     }
 }

@@ -16,6 +16,7 @@ mod host;
 mod keep;
 mod kv;
 mod log;
+mod migrate;
 mod outside;
 mod render;
 mod run;
@@ -44,6 +45,8 @@ enum Command {
     Render(render::Arguments),
     /// Look for what is wrong with the configuration and the templates
     Check(check::Arguments),
+    /// Say what becomes of confd's files, resource by resource
+    Migrate(migrate::Arguments),
     /// Register a service while its health check passes
     Announce(announce::Arguments),
     /// Read, write and watch keys
@@ -110,6 +113,7 @@ async fn command(command: Command) -> Result<ExitCode, Failed> {
         Command::Run(arguments) => run::run(arguments).await,
         Command::Render(arguments) => render::render(arguments).await,
         Command::Check(arguments) => check::check(arguments).await,
+        Command::Migrate(arguments) => migrate::migrate(&arguments),
         Command::Announce(arguments) => announce::announce(arguments).await,
         Command::Kv(arguments) => kv::kv(arguments).await,
         Command::Store(arguments) => embedded::store(arguments).await,

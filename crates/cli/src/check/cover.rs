@@ -14,7 +14,7 @@ pub(crate) enum Read {
 }
 
 impl Read {
-    /// What a call reads that names it in the source; none if it reads nothing, or only the render knows what.
+    /// What a call reads, if the source names it; none if it reads nothing, or only a render knows what.
     pub(crate) fn of(call: &Call) -> Option<Read> {
         let name = call.literal(0)?;
         let path = std::str::from_utf8(name).ok()?;
@@ -91,6 +91,35 @@ impl Sight {
     }
 }
 
+impl Sight {
+    /// False if what the call reads may be beside the keys: by a name that only begins like one of them.
+    pub(crate) fn keeps_within(&self, call: &Call) -> bool {
+        const READING: [&str; 12] = [
+            "get",
+            "getv",
+            "exists",
+            "key",
+            "keyExists",
+            "keyOrDefault",
+            "gets",
+            "getvs",
+            "endpoints",
+            "ls",
+            "lsdir",
+            "tree",
+        ];
+        let is_within = |path: &str| self.roots.iter().any(|root| is_within(path, root));
+        match Read::of(call) {
+            Some(Read::Key(path) | Read::Directory(path)) => is_within(&path),
+            Some(Read::Pattern(glob)) => {
+                let literal = String::from_utf8_lossy(glob.prefix()).into_owned();
+                literal.rsplit_once('/').is_some_and(|(path, _)| is_within(path))
+            }
+            None => !READING.contains(&&*call.function),
+        }
+    }
+}
+
 impl std::fmt::Display for Sight {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.roots.is_empty() {
@@ -108,8 +137,8 @@ fn is_within(path: &str, root: &str) -> bool {
     path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// True if some name at or below `root` can match. Neither a star nor a question mark matches a slash, so both
-/// are compared part by part; a pattern with a class, which can, by its beginning.
+/// True if some name at or below `root` can match. Neither a star nor a question mark matches a slash, so
+/// both are compared part by part; a pattern with a class, which can, by its beginning.
 fn can_meet(glob: &Glob, root: &str) -> bool {
     let pattern = String::from_utf8_lossy(glob.pattern()).into_owned();
     if !pattern.starts_with('/') {
@@ -179,6 +208,23 @@ mod tests {
             assert!(covers(&sight, seen), "{seen}");
         }
         assert!(!covers(&sight, "ls \"/db\"") && !covers(&sight, "ls \"app\""));
+    }
+
+    #[test]
+    fn what_may_be_beside_the_keys_is_known() {
+        let sight = sight(&["/app/web"]);
+        let keeps = |action: &str| {
+            let outline = outline(Engine::Go, format!("{{{{{action}}}}}").as_bytes());
+            sight.keeps_within(&outline.calls[0])
+        };
+        for within in ["getv \"/app/web/x\"", "gets \"/app/web/*\"", "ls \"/app/web\"", "base \"/x\""] {
+            assert!(keeps(within), "{within}");
+        }
+        for beside in
+            ["gets \"/app/web*\"", "gets \"/app/*/x\"", "ls \"/app\"", "getv .x", "get \"/app/web2\""]
+        {
+            assert!(!keeps(beside), "{beside}");
+        }
     }
 
     #[test]

@@ -60,7 +60,13 @@ impl Finding {
         finding
     }
 
-    fn line(&self) -> String {
+    /// Without a word on how grave it is.
+    pub(crate) fn plain(self) -> Finding {
+        Finding { grade: Grade::Doubt, ..self }
+    }
+
+    /// `file:line:column: text`.
+    pub(crate) fn line(&self) -> String {
         let word = match self.grade {
             Grade::Fault | Grade::Doubt => "",
             Grade::Oddity => "warning: ",

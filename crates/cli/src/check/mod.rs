@@ -17,9 +17,10 @@ use std::sync::Arc;
 use waypost_agent::Resource;
 use waypost_backend::Backend;
 
+pub(crate) use cover::Sight;
 pub(crate) use finding::{Finding, Findings, Grade};
 pub(crate) use resources::Origin;
-pub(crate) use templates::look as look_at_templates;
+pub(crate) use templates::{File, engine, look as look_at_templates};
 pub(crate) use values::{Values, render};
 
 use crate::access::Access;
@@ -165,12 +166,17 @@ pub(crate) struct Looked {
 pub(crate) fn look(settings: &Settings, only: Option<&str>) -> Result<Looked, Failed> {
     let Looked { resources, backends, mut findings } = load(settings, only)?;
     for (resource, origin) in &resources {
-        resources::look(resource, origin, &mut findings);
-        look_at_templates(resource, &mut findings);
+        look_at(resource, origin, &mut findings);
     }
     let pairs = resources.iter().map(|(resource, origin)| (resource, origin));
     resources::same_destinations(pairs, &mut findings);
     Ok(Looked { resources, backends, findings })
+}
+
+/// Looks at one resource, its template and what that includes; gives the templates' files.
+pub(crate) fn look_at(resource: &Resource, origin: &Origin, findings: &mut Findings) -> Vec<File> {
+    resources::look(resource, origin, findings);
+    look_at_templates(resource, findings)
 }
 
 /// Loads the files; what is wrong with them is told.
@@ -180,6 +186,21 @@ pub(crate) fn look(settings: &Settings, only: Option<&str>) -> Result<Looked, Fa
 /// As for [`look`].
 pub(crate) fn load(settings: &Settings, only: Option<&str>) -> Result<Looked, Failed> {
     let is_meant = |name: &str| only.is_none_or(|only| confd::is_named(name, only));
+    let looked = load_those(settings, is_meant)?;
+    match only {
+        Some(only) if looked.resources.is_empty() && looked.findings.0.is_empty() => {
+            Err(format!("there is no resource `{only}`").into())
+        }
+        _ => Ok(looked),
+    }
+}
+
+/// Loads the files whose names below `conf.d` are meant.
+///
+/// # Errors
+///
+/// As for [`look`].
+pub(crate) fn load_those(settings: &Settings, is_meant: impl Fn(&str) -> bool) -> Result<Looked, Failed> {
     let configuration = Configuration::look(settings, is_meant)?;
     let mut findings = Findings::default();
     let graded = [
@@ -191,9 +212,6 @@ pub(crate) fn load(settings: &Settings, only: Option<&str>) -> Result<Looked, Fa
         for problem in problems {
             findings.push(Finding::described(grade, &problem));
         }
-    }
-    if let (Some(only), true) = (only, configuration.resources.is_empty() && findings.0.is_empty()) {
-        return Err(format!("there is no resource `{only}`").into());
     }
     let origin = |resource: Resource| {
         let origin = Origin::of(&resource, &settings.directory);

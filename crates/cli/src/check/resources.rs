@@ -1,13 +1,13 @@
-//! A resource's file in `conf.d`, beyond what the loader looks at: whether destination, commands and template
-//! are there and make sense.
+//! A resource's file in `conf.d`, beyond what the loader looks at: whether destination and template are
+//! there.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
-use waypost_agent::{Command, Reload, Resource};
-use waypost_template::expand;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use waypost_agent::Resource;
 
 use super::finding::{Finding, Findings, Grade};
 
@@ -31,12 +31,32 @@ impl Origin {
         Finding::at(grade, &self.path, &self.source, self.at(key).unwrap_or_default(), text)
     }
 
+    /// A key of `[template]` as it is written, if it is a string.
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
+        self.look(key, |value| value.get_ref().as_str().map(str::to_owned))
+    }
+
+    /// Whether `[template]` has the key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.at(key).is_some()
+    }
+
     /// Where the value of `key` begins.
     fn at(&self, key: &str) -> Option<usize> {
-        let document = DeTable::parse(&self.source).ok()?.into_inner();
-        let template = document.get("template")?.get_ref().as_table()?;
-        Some(template.get(key)?.span().start)
+        self.look(key, |value| Some(value.span().start))
     }
+
+    /// What `look` sees in the value of `key`. To confd capitals do not count; to waypost they are an error
+    /// that the loader tells.
+    fn look<T>(&self, key: &str, look: impl FnOnce(&Spanned<DeValue<'_>>) -> Option<T>) -> Option<T> {
+        let document = DeTable::parse(&self.source).ok()?.into_inner();
+        look(found(found(&document, "template")?.get_ref().as_table()?, key)?)
+    }
+}
+
+fn found<'a, 'b>(table: &'a DeTable<'b>, key: &str) -> Option<&'a Spanned<DeValue<'b>>> {
+    let is_it = |name: &str| name.eq_ignore_ascii_case(key);
+    table.iter().find(|(name, _)| is_it(name.get_ref())).map(|(_, value)| value)
 }
 
 /// Looks at one resource.
@@ -50,15 +70,6 @@ pub(crate) fn look(resource: &Resource, origin: &Origin, findings: &mut Findings
     }
     if resource.keys.is_empty() {
         findings.push(origin.finding(Grade::Oddity, "src", "there are no `keys`: the template sees none"));
-    }
-    let reload = match &resource.reload {
-        Some(Reload::Command(command)) => Some(command),
-        _ => None,
-    };
-    for (key, command) in [("check_cmd", resource.check.as_ref()), ("reload_cmd", reload)] {
-        if let Some(why) = command.and_then(|command| no_template(key, command)) {
-            findings.push(origin.finding(Grade::Fault, key, why));
-        }
     }
 }
 
@@ -76,13 +87,6 @@ fn no_place(destination: &Path) -> Option<String> {
         Ok(_) => Some(format!("{} is no directory", directory.display())),
         Err(error) => Some(format!("the directory {}: {error}", directory.display())),
     }
-}
-
-/// Why a command's line cannot be filled in.
-fn no_template(key: &str, command: &Command) -> Option<String> {
-    let data = [("src", "/stage"), ("dest", "/dest")];
-    let filled = command.is_template.then(|| expand(key, command.line.as_bytes(), &data))?;
-    filled.err().map(|error| format!("`{key}` is no template: {}", error.message()))
 }
 
 /// Tells of every resource that writes what one before it writes.

@@ -14,6 +14,7 @@ use super::finding::{Finding, Findings, Grade};
 #[derive(Debug)]
 pub(crate) struct File {
     pub(crate) path: PathBuf,
+    pub(crate) source: String,
     pub(crate) outline: Outline,
 }
 
@@ -48,11 +49,18 @@ impl Looker<'_> {
         let outline = outline(engine, bytes);
         let objections = self.calls(path, &source, &outline.calls);
         self.syntax(path, bytes, engine, &objections);
-        let includes = outline.includes.clone();
-        self.files.push(File { path: path.to_owned(), outline });
+        let mut includes = outline.includes.clone();
+        if outline.calls.iter().any(|call| call.function == "include" && self.objects(call)) {
+            includes.clear();
+        }
+        self.files.push(File { path: path.to_owned(), source: source.clone(), outline });
         for include in includes {
             self.include(path, &source, &include);
         }
+    }
+
+    fn objects(&self, call: &Call) -> bool {
+        call.objection(self.resource.language.dialect).is_some()
     }
 
     /// Looks at all calls; gives the places of functions that are none, each of which is told once.

@@ -95,6 +95,38 @@ pub(crate) fn tree(words: &[String]) -> Result<Tree, Failed> {
     Ok(Tree { configuration, access, oddities })
 }
 
+/// A key of `confd.toml`.
+pub(crate) struct Key {
+    /// `file:line:column: ` and the key as it is written.
+    pub(crate) origin: String,
+    /// The flag that it sets.
+    pub(crate) flag: &'static str,
+    /// 0.16 and its later master know it.
+    pub(crate) is_old: bool,
+    /// 0.41 knows it.
+    pub(crate) is_new: bool,
+}
+
+/// The keys of a `confd.toml` that mean something, in the order of the flags.
+///
+/// # Errors
+///
+/// What is wrong with the file.
+pub(crate) fn keys(path: &Path) -> Result<Vec<Key>, Failed> {
+    let file = file::read(path)?;
+    let key = |flag: &'static flags::Flag| {
+        let value = file.layer.all(flag.name).first()?;
+        let (is_old, is_new) = match flag.of {
+            flags::Of::Both => (true, true),
+            flags::Of::Old => (true, false),
+            flags::Of::New => (false, true),
+            flags::Of::Us => (false, false),
+        };
+        Some(Key { origin: value.origin.clone(), flag: flag.name, is_old, is_new })
+    };
+    Ok(flags::FLAGS.iter().filter_map(key).collect())
+}
+
 /// How a generation ends when it does not understand its command line. Go's `flag` package ends with 2.
 fn refusal(words: &[String]) -> ExitCode {
     if words::name_a_backend(words) { ExitCode::FAILURE } else { ExitCode::from(2) }
