@@ -350,7 +350,7 @@ mod tests {
         let read_as = |dialect| read("n.toml", source, &settings(dialect, ""));
         let resource = read_as(Dialect::Confd016).map(|read| read.resource);
         let resource = resource.map_err(|problems| shown(&problems, source)).unwrap();
-        assert!(resource.reload.is_some() && resource.destination == PathBuf::from("/etc/n"));
+        assert!(resource.reload.is_some() && resource.destination == std::path::Path::new("/etc/n"));
         assert!(read_as(Dialect::Waypost).is_err(), "to waypost it is a mistake");
     }
 
