@@ -8,6 +8,7 @@
 //! new ones are begun before it has started, so that a change to many files ends in one reload. A reload that
 //! its rate limit puts off holds nobody back: it is owed, and takes what is there when its time has come.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,9 @@ pub(crate) struct Pace {
     pub(crate) batch: Duration,
     /// One resource after the other, and none after one that failed.
     pub(crate) fail_fast: bool,
+    /// One resource after the other, and its reload before the next; resources that share a reload wait for
+    /// each other.
+    pub(crate) in_order: bool,
 }
 
 /// What happened.
@@ -295,6 +299,10 @@ impl Engine {
         if !self.is_stopping {
             self.start_applies(now, &mut actions);
         }
+        if self.pace.in_order {
+            // Those that a reload waited for may have been held just now.
+            actions.extend(self.start_reloads(now));
+        }
         if self.has_worked && self.is_idle() && !self.states.iter().any(|state| self.can_begin(state)) {
             self.has_worked = false;
             actions.push(Action::Report(Report::Rested { in_sync: self.is_in_sync() }));
@@ -473,7 +481,11 @@ impl Engine {
 
     fn start_reloads(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
+        let still_used = self.still_used();
         for (number, target) in self.targets.iter_mut().enumerate() {
+            if still_used.contains(&number) {
+                continue;
+            }
             let mut ours = self.states.iter().enumerate().filter(|(_, state)| state.target == Some(number));
             if !target.is_waiting() || ours.clone().any(|(_, state)| state.is_applying()) {
                 continue;
@@ -489,11 +501,24 @@ impl Engine {
         actions
     }
 
-    /// True if the resource has to wait for a reload of its target to begin, or for another one that writes
-    /// the same file.
+    /// Targets whose reload waits for more resources that are applied before, one after the other.
+    fn still_used(&self) -> BTreeSet<usize> {
+        if !self.pace.in_order || self.pace.fail_fast || self.is_stopping {
+            return BTreeSet::new();
+        }
+        let begins = self.states.iter().filter(|state| self.can_begin(state));
+        begins.filter_map(|state| state.target).collect()
+    }
+
+    /// True if the resource has to wait for a reload: of its target to begin, or of any to end; or for another
+    /// resource that writes the same file.
     fn is_kept_back(&self, state: &State, in_flight: &[Arc<Resource>]) -> bool {
         let is_same = |other: &Arc<Resource>| other.destination == state.resource.destination;
-        state.target.is_some_and(|target| self.targets[target].is_waiting()) || in_flight.iter().any(is_same)
+        let is_reloading = match self.pace.in_order {
+            true => self.targets.iter().any(|target| target.running.is_some()),
+            false => state.target.is_some_and(|target| self.targets[target].is_waiting()),
+        };
+        is_reloading || in_flight.iter().any(is_same)
     }
 
     fn start_applies(&mut self, now: Instant, actions: &mut Vec<Action>) {
@@ -532,7 +557,7 @@ impl Engine {
 
 impl Pace {
     fn at_once(&self) -> usize {
-        if self.fail_fast { 1 } else { APPLIED_AT_ONCE }
+        if self.fail_fast || self.in_order { 1 } else { APPLIED_AT_ONCE }
     }
 }
 

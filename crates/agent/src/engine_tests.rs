@@ -17,6 +17,7 @@ const PACE: Pace = Pace {
     debounce: Duration::ZERO,
     batch: Duration::ZERO,
     fail_fast: false,
+    in_order: false,
 };
 
 type Listed = (Arc<Resource>, Option<Reload>, Option<Known>);
@@ -407,6 +408,38 @@ fn nothing_is_begun_behind_one_that_failed_if_that_is_asked_for() {
     assert_eq!(bench.applied(0, failed(Step::Render)), ["failed"]);
     assert_eq!(bench.wait(), ["apply 0"]);
     assert_eq!(bench.applied(0, swapped("web")), ["apply 1"]);
+}
+
+#[test]
+fn in_order_each_is_applied_and_reloaded_before_the_next() {
+    let pace = with(PACE, |pace| pace.in_order = true);
+    let mut bench = Bench::paced(pace, [resource("web", Some("reload")), resource("db", None)]);
+    assert_eq!(bench.changed(view(5, &[]), Continuity::First), ["apply 0"]);
+    assert_eq!(bench.applied(0, swapped("web")), ["reload 0"]);
+    assert_eq!(bench.reloaded(Ok(())), ["apply 1"]);
+    assert!(bench.applied(1, swapped("db")).is_empty() && bench.engine.is_in_sync());
+}
+
+#[test]
+fn in_order_a_reload_that_several_share_runs_after_the_last_of_them() {
+    let pace = with(PACE, |pace| pace.in_order = true);
+    let listed = ["web", "db", "mail"].map(|name| resource(name, Some("reload")));
+    let mut bench = Bench::paced(pace, listed);
+    assert_eq!(bench.changed(view(5, &[]), Continuity::First), ["apply 0"]);
+    assert_eq!(bench.applied(0, swapped("web")), ["apply 1"]);
+    assert_eq!(bench.applied(1, failed(Step::Render)), ["failed", "apply 2"]);
+    assert_eq!(bench.applied(2, swapped("mail")), ["reload 0"]);
+}
+
+#[test]
+fn in_order_what_is_owed_is_reloaded_though_nothing_else_can_be_begun() {
+    let pace = with(PACE, |pace| (pace.in_order, pace.fail_fast) = (true, true));
+    let [web, db, mail] = ["web", "db", "mail"].map(|name| resource(name, Some("reload")));
+    let mut bench = Bench::paced(pace, [web, (db.0, None, None), mail]);
+    assert_eq!(bench.changed(view(5, &[]), Continuity::First), ["apply 0"]);
+    assert_eq!(bench.applied(0, swapped("web")), ["reload 0"]);
+    assert_eq!(bench.reloaded(Ok(())), ["apply 1"]);
+    assert_eq!(bench.applied(1, failed(Step::Render)), ["failed"]);
 }
 
 #[test]

@@ -47,6 +47,9 @@ pub struct Settings {
     pub batch: Duration,
     /// Whether a resource that failed keeps those behind it waiting.
     pub fail_fast: bool,
+    /// Whether resources are applied one after the other, each with its reload: what comes later may need what
+    /// came before. A reload that several share still runs once, after the last of them.
+    pub in_order: bool,
     /// Whether files are brought up to date without any check or reload.
     pub sync_only: bool,
     /// How far an apply goes.
@@ -64,6 +67,7 @@ impl Default for Settings {
             debounce: Duration::ZERO,
             batch: Duration::ZERO,
             fail_fast: false,
+            in_order: false,
             sync_only: false,
             policy: Policy::default(),
         }
@@ -223,6 +227,7 @@ impl Agent {
             debounce: settings.debounce,
             batch: settings.batch,
             fail_fast: settings.fail_fast,
+            in_order: settings.in_order,
         };
         let engine = Engine::new(pace, resources.into_iter().map(known), Instant::now());
         Ok(Agent { engine, work, observer, untold: Vec::new(), jobs: JoinSet::new() })

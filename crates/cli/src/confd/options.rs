@@ -199,6 +199,8 @@ fn settings(generation: Generation, layers: &Layers) -> Result<Settings, String>
         Some("fail-fast") => true,
         Some(other) => return Err(format!("failure-mode must be best-effort or fail-fast, not `{other}`")),
     };
+    // As confd does, unless it watches: each resource is then on its own.
+    settings.in_order = !is_watching;
     settings.sync_only = layers.switch("sync-only")?;
     settings.policy = Policy {
         noop: layers.switch("noop")?,
