@@ -133,7 +133,7 @@ fn engine(table: &mut Table<'_>) -> Option<Engine> {
 }
 
 fn format(table: &mut Table<'_>) -> Option<Format> {
-    let name = table.string("output_format").filter(|name| !name.get_ref().is_empty())?;
+    let name = table.given("output_format")?;
     let format = Format::parse(name.get_ref());
     if format.is_none() {
         table.problem(name.span(), "`output_format` must be json, yaml, yml, toml or xml");
@@ -142,7 +142,7 @@ fn format(table: &mut Table<'_>) -> Option<Format> {
 }
 
 fn attributes(table: &mut Table<'_>, dialect: Dialect) -> Attributes {
-    let mode = table.string("mode").and_then(|mode| match parse_mode(mode.get_ref()) {
+    let mode = table.given("mode").and_then(|mode| match parse_mode(mode.get_ref(), dialect) {
         Some(bits) => Some(bits),
         None => {
             table.problem(mode.span(), "`mode` must be permission bits such as \"0644\"");
@@ -151,11 +151,11 @@ fn attributes(table: &mut Table<'_>, dialect: Dialect) -> Attributes {
     });
     // confd 0.16 does not know names of owners: they are left for it to be told as unknown.
     let knows_names = dialect != Dialect::Confd016;
-    let owner = if knows_names { table.string("owner") } else { None };
+    let owner = if knows_names { table.given("owner") } else { None };
     let owner = owner.and_then(|name| {
         named(table, &name, "user", |name| Ok(User::from_name(name)?.map(|user| user.uid.as_raw())))
     });
-    let group = if knows_names { table.string("group") } else { None };
+    let group = if knows_names { table.given("group") } else { None };
     let group = group.and_then(|name| {
         named(table, &name, "group", |name| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw())))
     });
@@ -172,8 +172,8 @@ fn attributes(table: &mut Table<'_>, dialect: Dialect) -> Attributes {
 }
 
 /// Reads permission bits as Go's `strconv.ParseUint(mode, 0, 32)` does: `"0644"` and `"0o644"` are octal,
-/// `"420"` is decimal.
-fn parse_mode(text: &str) -> Option<u32> {
+/// `"420"` is decimal. Of a number for confd the nine bits count that Go's `os.Chmod` takes for permissions.
+fn parse_mode(text: &str, dialect: Dialect) -> Option<u32> {
     let digits = text.replace('_', "");
     let parse = |digits: &str, radix| u32::from_str_radix(digits, radix).ok();
     let bits = match digits.as_bytes() {
@@ -183,7 +183,10 @@ fn parse_mode(text: &str) -> Option<u32> {
         [b'0', _, ..] => parse(&digits[1..], 8),
         _ => parse(&digits, 10),
     };
-    bits.filter(|bits| *bits <= 0o7777)
+    match dialect.is_confd() {
+        true => bits.map(|bits| bits & 0o777),
+        false => bits.filter(|bits| *bits <= 0o7777),
+    }
 }
 
 fn id(table: &mut Table<'_>, key: &'static str) -> Option<u32> {
@@ -221,7 +224,7 @@ fn command(
     timeout: &'static str,
     (default, is_template): (Duration, bool),
 ) -> Option<Command> {
-    let line = table.string(key).filter(|text| !text.get_ref().is_empty());
+    let line = table.given(key);
     let timeout = time(table, timeout).unwrap_or(default);
     // As confd has it, 0 is no limit.
     let timeout = if timeout.is_zero() { A_DAY } else { timeout };
@@ -283,7 +286,7 @@ fn docker<'a>(
 }
 
 fn time(table: &mut Table<'_>, key: &'static str) -> Option<Duration> {
-    let text = table.string(key).filter(|text| !text.get_ref().is_empty())?;
+    let text = table.given(key)?;
     duration(text.get_ref()).map_err(|why| table.problem(text.span(), format!("`{key}`: {why}"))).ok()
 }
 
@@ -423,11 +426,28 @@ mod tests {
     fn modes_are_read_as_go_reads_numbers() {
         let cases = [("0644", 0o644), ("0o600", 0o600), ("420", 0o644), ("0x1a4", 0o644)];
         for (text, bits) in cases {
-            assert_eq!(parse_mode(text), Some(bits), "{text}");
+            assert_eq!(parse_mode(text, Dialect::Waypost), Some(bits), "{text}");
         }
         for text in ["", "rw", "0888", "-1", "99999"] {
-            assert_eq!(parse_mode(text), None, "{text}");
+            assert_eq!(parse_mode(text, Dialect::Waypost), None, "{text}");
         }
+    }
+
+    #[test]
+    fn confd_takes_nine_bits_of_a_mode() {
+        for (text, bits) in [("0644", 0o644), ("644", 0o204), ("04755", 0o755), ("99999", 0o237)] {
+            assert_eq!(parse_mode(text, Dialect::Confd016), Some(bits), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_text_says_nothing() {
+        let empty =
+            ["mode", "owner", "group", "prefix", "check_cmd", "reload_cmd", "output_format", "debounce"];
+        let body: String = empty.iter().map(|key| format!("{key} = \"\"\n")).collect();
+        let resource = resource(&body);
+        assert_eq!(resource.attributes, Attributes { mode: None, uid: None, gid: None });
+        assert!(resource.check.is_none() && resource.reload.is_none() && resource.format.is_none());
     }
 
     #[test]

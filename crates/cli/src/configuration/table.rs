@@ -171,6 +171,11 @@ impl<'a> Table<'a> {
         self.typed(key, "a string", |value| value.as_str().map(str::to_owned))
     }
 
+    /// A string that says something: an empty one is as good as none, as it is to Go.
+    pub(super) fn given(&mut self, key: &'static str) -> Option<Spanned<String>> {
+        self.string(key).filter(|text| !text.get_ref().is_empty())
+    }
+
     pub(super) fn required(&mut self, key: &'static str) -> Option<Spanned<String>> {
         self.needed(key, Fault::Load)
     }
