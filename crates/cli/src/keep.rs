@@ -79,8 +79,12 @@ fn fingerprint(directory: &Path) -> u64 {
     for entry in entries {
         let path = entry.path();
         path.hash(&mut hasher);
+        // A link to a directory may lead back.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            fingerprint(&path).hash(&mut hasher);
+            continue;
+        }
         match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => fingerprint(&path).hash(&mut hasher),
             Ok(metadata) => {
                 (metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()).hash(&mut hasher);
             }

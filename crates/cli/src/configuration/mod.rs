@@ -239,14 +239,16 @@ fn same_destinations(resources: &[Resource]) -> Vec<String> {
     problems
 }
 
-/// All files below `directory` whose names end in `toml`, as confd picks them, by path.
+/// All files below `directory` whose names end in `toml`, as confd picks them, by path. A link to a directory is
+/// none: it may lead back.
 fn find(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.is_dir() {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
             found.extend(find(&path)?);
-        } else if path.as_os_str().as_encoded_bytes().ends_with(b"toml") {
+        } else if path.as_os_str().as_encoded_bytes().ends_with(b"toml") && !path.is_dir() {
             found.push(path);
         }
     }
@@ -276,6 +278,18 @@ mod tests {
         let found = Configuration::load(&Settings::new(directory.path())).unwrap();
         let names: Vec<&str> = found.resources.iter().map(|resource| &*resource.name).collect();
         assert_eq!(names, ["10/x.toml", "20.toml"]);
+    }
+
+    #[test]
+    fn a_link_to_a_file_counts_and_one_to_a_directory_does_not() {
+        let resource = "[template]\nsrc = \"a\"\ndest = \"/x\"\nkeys = [\"/a\"]\n";
+        let directory = directory(&[("real/a.toml", resource)]);
+        let conf_d = directory.path().join("conf.d");
+        std::os::unix::fs::symlink(".", conf_d.join("back")).unwrap();
+        std::os::unix::fs::symlink("real", conf_d.join("dir.toml")).unwrap();
+        assert_eq!(find(&conf_d).unwrap(), [conf_d.join("real/a.toml")]);
+        std::os::unix::fs::symlink("real/a.toml", conf_d.join("b.toml")).unwrap();
+        assert_eq!(find(&conf_d).unwrap(), ["b.toml", "real/a.toml"].map(|name| conf_d.join(name)));
     }
 
     #[test]
