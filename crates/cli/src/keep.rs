@@ -35,13 +35,17 @@ impl Keeping {
 /// When the configuration is read again.
 pub(crate) struct Again {
     hup: Signal,
-    /// A directory that is looked at for new files as often as that.
-    looked_at: Option<(Duration, PathBuf)>,
+    /// What is looked at for new files.
+    looked_at: Option<Looked>,
 }
 
 impl Again {
     /// On HUP; and when `looked_at` has changed, which is looked at as often as is said.
     pub(crate) fn new(looked_at: Option<(Duration, PathBuf)>) -> Result<Again, Failed> {
+        let looked_at = looked_at.map(|(pause, directory)| {
+            let seen = fingerprint(&directory);
+            Looked { pause, directory, seen }
+        });
         Ok(Again { hup: signal(SignalKind::hangup())?, looked_at })
     }
 
@@ -49,7 +53,7 @@ impl Again {
         let Again { hup, looked_at } = self;
         let changed = async {
             match looked_at {
-                Some((pause, directory)) => changed(*pause, directory).await,
+                Some(looked) => looked.changed().await,
                 None => std::future::pending().await,
             }
         };
@@ -60,13 +64,23 @@ impl Again {
     }
 }
 
-/// Ends once `directory` holds other files than it does now.
-async fn changed(pause: Duration, directory: &Path) {
-    let before = fingerprint(directory);
-    loop {
-        tokio::time::sleep(pause).await;
-        if fingerprint(directory) != before {
-            return;
+/// A directory that is looked at every so often.
+struct Looked {
+    pause: Duration,
+    directory: PathBuf,
+    /// What it held before it was last read.
+    seen: u64,
+}
+
+impl Looked {
+    /// Ends once the directory holds other files than it did.
+    async fn changed(&mut self) {
+        loop {
+            tokio::time::sleep(self.pause).await;
+            let now = fingerprint(&self.directory);
+            if std::mem::replace(&mut self.seen, now) != now {
+                return;
+            }
         }
     }
 }
@@ -84,11 +98,8 @@ fn fingerprint(directory: &Path) -> u64 {
             fingerprint(&path).hash(&mut hasher);
             continue;
         }
-        match fs::metadata(&path) {
-            Ok(metadata) => {
-                (metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()).hash(&mut hasher);
-            }
-            Err(_) => {}
+        if let Ok(metadata) = fs::metadata(&path) {
+            (metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()).hash(&mut hasher);
         }
     }
     hasher.finish()
