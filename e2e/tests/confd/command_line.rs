@@ -198,6 +198,62 @@ fn variables_of_0_41_stand_for_its_flags() {
 }
 
 #[test]
+fn every_variable_of_0_41_is_read_and_one_that_makes_no_sense_is_named() {
+    require!();
+    let names = [
+        "INTERVAL",
+        "WATCH",
+        "NOOP",
+        "DEBOUNCE",
+        "BATCH_INTERVAL",
+        "BACKEND_TIMEOUT",
+        "CHECK_CMD_TIMEOUT",
+        "RELOAD_CMD_TIMEOUT",
+        "DIAL_TIMEOUT",
+        "READ_TIMEOUT",
+        "WRITE_TIMEOUT",
+        "RETRY_MAX_ATTEMPTS",
+        "RETRY_BASE_DELAY",
+        "RETRY_MAX_DELAY",
+        "WATCH_ERROR_BACKOFF",
+        "PREFLIGHT_TIMEOUT",
+        "SHUTDOWN_TIMEOUT",
+        "SYSTEMD_NOTIFY",
+        "WATCHDOG_INTERVAL",
+        "KEEP_STAGE_FILE",
+        "SYNC_ONLY",
+        "DIFF",
+        "COLOR",
+        "DIFF_CONTEXT",
+        "TEMPLATE_CACHE",
+        "STAT_CACHE_TTL",
+        "CHECK_CONFIG",
+        "PREFLIGHT",
+        "VALIDATE",
+        "IMDS_CACHE_TTL",
+        "CLIENT_INSECURE",
+        "BASIC_AUTH",
+    ];
+    one(New, |tree, confd| {
+        Resource::new("web").write_to(tree);
+        for name in names.map(|name| format!("CONFD_{name}")) {
+            let told = format!("{name}: ");
+            assert_ended(&confd.variable(&name, "no such thing").once(), 1, &[&told]);
+        }
+        for (name, told) in [
+            ("FAILURE_MODE", "failure-mode must be"),
+            ("LOG_LEVEL", "log-level must be"),
+            ("LOG_FORMAT", "log-format must be"),
+            ("METRICS_ADDR", "`bogus` is no address"),
+            ("RESOURCE", "there is no resource `bogus`"),
+        ] {
+            assert_ended(&confd.variable(&format!("CONFD_{name}"), "bogus").once(), 1, &[told]);
+        }
+        assert!(tree.files().is_empty());
+    });
+}
+
+#[test]
 fn config_file_is_another_confd_toml() {
     require!();
     both(|_, tree, confd| {

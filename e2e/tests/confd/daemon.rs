@@ -134,3 +134,37 @@ fn two_confds_of_one_directory_work_side_by_side_as_they_did() {
         assert!(agent.stop().success(), "{}", agent.log());
     });
 }
+
+#[test]
+fn without_watch_resources_are_worked_on_in_the_order_of_their_files() {
+    require!();
+    for flags in ["-onetime", "-interval 600"] {
+        both(|_, tree, confd| {
+            let ready = tree.join("ready");
+            let reload = format!("sleep 0.2; touch {}", ready.display());
+            Resource::new("10").check("sleep 0.2").reload(&reload).write_to(tree);
+            // As a site's check needs the certificates that were written before.
+            let check =
+                format!("test -e {} && test -e {}", tree.destination("10").display(), ready.display());
+            Resource::new("20").check(&check).write_to(tree);
+            let agent = confd.flags(flags).start(tree);
+            agent.wait_for_text(tree, "20", TEXT);
+            assert_eq!(agent.logged(&["check failed"]), 0, "{}", agent.log());
+            assert!(agent.stop().success(), "{}", agent.log());
+        });
+    }
+}
+
+#[test]
+fn a_reload_that_several_share_runs_once_after_the_last_of_them() {
+    require!();
+    both(|_, tree, confd| {
+        let note = tree.join("note");
+        let reload = format!("ls {} | wc -l >> {}", tree.join("out").display(), note.display());
+        for name in ["10", "20", "30"] {
+            Resource::new(name).reload(&reload).write_to(tree);
+        }
+        assert_ended(&confd.once(), 0, &[]);
+        assert_eq!(fs::read_to_string(note).unwrap().trim(), "3");
+    });
+}

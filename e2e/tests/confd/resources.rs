@@ -162,7 +162,7 @@ fn a_global_prefix_takes_the_place_of_the_resources_in_0_16_and_comes_before_it_
 #[test]
 fn mode_is_octal_with_a_zero_before_it_and_decimal_without() {
     require!();
-    for (given, wanted) in [("0640", 0o640), ("0o600", 0o600), ("420", 0o644), ("644", 644)] {
+    for (given, wanted) in [("0640", 0o640), ("0o600", 0o600), ("420", 0o644), ("644", 0o204)] {
         both(|_, tree, confd| {
             Resource::new("web").line(&format!("mode = \"{given}\"")).write_to(tree);
             assert_ended(&confd.once(), 0, &[]);
@@ -378,5 +378,21 @@ fn a_key_that_confd_does_not_know_is_told_and_ignored() {
         assert_ended(&confd.once(), 0, &["WARN", "web.toml:5:1: unknown key `description`"]);
         assert_eq!(tree.text("web").as_deref(), Some(TEXT));
         assert_eq!(fs::read_to_string(tree.join("keys.yml")).unwrap(), KEYS);
+    });
+}
+
+#[test]
+fn a_reload_cmd_that_is_no_template_fails_its_resource_only_and_is_literal_in_0_16() {
+    require!();
+    both(|generation, tree, confd| {
+        Resource::new("good").write_to(tree);
+        Resource::new("web").reload("echo '{{' > /dev/null").write_to(tree);
+        let output = confd.once();
+        if generation == Old {
+            assert_ended(&output, 0, &[]);
+            return;
+        }
+        assert_ended(&output, 1, &["web.toml:5:14: `reload_cmd` is no template"]);
+        assert_eq!(tree.files(), ["good.conf"]);
     });
 }

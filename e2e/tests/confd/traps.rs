@@ -86,13 +86,14 @@ fn numbers_of_json_are_floats() {
     });
 }
 
+/// 644 is 0o1204, of which Go's chmod takes the permission bits.
 #[test]
 fn mode_644_is_decimal() {
     require!();
     both(|_, tree, confd| {
         Resource::new("web").line("mode = \"644\"").write_to(tree);
         assert_ended(&confd.once(), 0, &[]);
-        assert_eq!(mode(&tree.destination("web")), 0o1204);
+        assert_eq!(mode(&tree.destination("web")), 0o204);
     });
 }
 
