@@ -55,6 +55,23 @@ fn keys_that_do_nothing_in_a_single_pass_are_understood() {
 }
 
 #[test]
+fn every_time_and_number_is_read_and_one_that_makes_no_sense_is_told_with_its_place() {
+    require!();
+    let times = UNDERSTOOD.lines().filter_map(|line| line.split_once(" = "));
+    let times = times.filter(|(_, value)| value.ends_with("s\"") || value.ends_with("m\"") || *value == "3");
+    let times: Vec<&str> =
+        times.map(|(key, _)| key).chain(["debounce", "check_cmd_timeout", "interval"]).collect();
+    assert_eq!(times.len(), 17, "{times:?}");
+    for key in times {
+        both(|_, tree, confd| {
+            confd_toml(tree, &format!("{key} = \"soon\"\n"));
+            Resource::new("web").write_to(tree);
+            assert_ended(&confd.once(), 1, &[&format!("confd.toml:1:{}: `{key}`: ", key.len() + 4)]);
+        });
+    }
+}
+
+#[test]
 fn a_key_that_nobody_knows_is_told_and_ignored() {
     require!();
     both(|_, tree, confd| {
