@@ -85,7 +85,7 @@ pub(crate) async fn check(arguments: Arguments) -> Result<ExitCode, Failed> {
             values::compare(resource, origin, values, &mut findings);
         }
     }
-    arguments.end(resources.len(), findings)
+    arguments.end(&settings, findings)
 }
 
 fn templates_are_sound(resource: &Resource) -> bool {
@@ -129,16 +129,15 @@ impl Arguments {
         std::iter::once(Ok(main)).chain(own.iter().map(Access::open)).collect()
     }
 
-    fn end(&self, resources: usize, mut findings: Findings) -> Result<ExitCode, Failed> {
+    fn end(&self, settings: &Settings, mut findings: Findings) -> Result<ExitCode, Failed> {
         findings.print(self.json)?;
         let (errors, warnings) = findings.count();
         if !self.json {
-            eprintln!(
-                "checked {}: {}, {}",
-                counted(resources, "resource"),
-                counted(errors, "error"),
-                counted(warnings, "warning")
-            );
+            let found = match errors + warnings {
+                0 => "nothing to object to".to_owned(),
+                _ => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
+            };
+            eprintln!("{found} in {}", settings.directory.join("conf.d").display());
         }
         let is_bad = errors > 0 || (self.strict && warnings > 0);
         Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })

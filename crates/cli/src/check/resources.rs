@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -62,7 +63,7 @@ fn found<'a, 'b>(table: &'a DeTable<'b>, key: &str) -> Option<&'a Spanned<DeValu
 /// Looks at one resource.
 pub(crate) fn look(resource: &Resource, origin: &Origin, findings: &mut Findings) {
     if let Err(error) = fs::read(&resource.template) {
-        let text = format!("cannot read {}: {error}", resource.template.display());
+        let text = format!("cannot read {}: {}", resource.template.display(), reason(&error));
         findings.push(origin.finding(Grade::Fault, "src", text));
     }
     if let Some(text) = no_place(&resource.destination) {
@@ -85,8 +86,14 @@ fn no_place(destination: &Path) -> Option<String> {
     match fs::metadata(directory) {
         Ok(metadata) if metadata.is_dir() => None,
         Ok(_) => Some(format!("{} is no directory", directory.display())),
-        Err(error) => Some(format!("the directory {}: {error}", directory.display())),
+        Err(error) => Some(format!("the directory {}: {}", directory.display(), reason(&error))),
     }
+}
+
+/// The system's words, without the number that `Display` adds.
+pub(super) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// Tells of every resource that writes what one before it writes.

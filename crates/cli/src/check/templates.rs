@@ -9,6 +9,7 @@ use waypost_template::{Call, Engine, Include, Outline, Template, included_path, 
 
 use super::cover::{Read, Sight};
 use super::finding::{Finding, Findings, Grade};
+use super::resources::reason;
 
 /// A template file that was read.
 #[derive(Debug)]
@@ -114,7 +115,7 @@ impl Looker<'_> {
                 }
             }
             Err(_) if include.may_be_missing => {}
-            Err(error) => tell(format!("cannot include {}: {error}", file.display())),
+            Err(error) => tell(format!("cannot include {}: {}", file.display(), reason(&error))),
         }
     }
 }

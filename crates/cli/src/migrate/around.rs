@@ -9,7 +9,7 @@ use waypost_agent::{Reload, Resource};
 use super::Generation;
 use crate::Failed;
 use crate::access::Kind;
-use crate::check::{self, Grade, counted};
+use crate::check::{self, Grade};
 use crate::confd::{self, Tree};
 use crate::configuration::Settings;
 
@@ -120,21 +120,6 @@ pub(super) fn refused_by_run(tree: &Tree) -> Result<Vec<String>, Failed> {
     let is_refused = |grade| grade == Grade::Fault || grade == Grade::Doubt;
     let found = looked.findings.0.iter().filter(|finding| is_refused(finding.grade));
     Ok(found.map(check::Finding::line).collect())
-}
-
-/// How many resources work.
-pub(super) fn tally(works: usize, of: usize, generation: Generation) -> String {
-    match works == of {
-        true => format!("confd {generation}: {} of {of} work", counted(works, "resource")),
-        false => format!(
-            "confd {generation}: {} of {of} work; {} not",
-            counted(works, "resource"),
-            match of - works {
-                1 => "1 does".to_owned(),
-                others => format!("{others} do"),
-            }
-        ),
-    }
 }
 
 #[cfg(test)]

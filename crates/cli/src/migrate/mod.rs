@@ -75,7 +75,7 @@ pub(crate) fn migrate(arguments: &Arguments) -> Result<ExitCode, Failed> {
     tell_call(arguments, &seen, &mut told)?;
     for generation in &generations {
         let works = resources.values().filter(|remarks| remarks.works(*generation)).count();
-        writeln!(told, "{}", around::tally(works, resources.len(), *generation))?;
+        writeln!(told, "confd {generation}: {works} of {} resources work", resources.len())?;
     }
     print!("{told}");
     // Whoever says nothing of the generation has one of the two.
@@ -232,7 +232,12 @@ fn tell_call(arguments: &Arguments, seen: &[Seen], told: &mut String) -> Result<
     let Some(Seen { tree, .. }) = seen.last() else { return Ok(()) };
     writeln!(
         told,
-        "\nIn confd's place, with its flags, variables and files: `ln -s \"$(command -v waypost)\" \
+        "\nWhat the keys hold, and what commands do, is not looked at here: in confd's place, `--validate` renders \
+         from the keys, and `--noop --onetime --diff` shows what would be written."
+    )?;
+    writeln!(
+        told,
+        "In confd's place, with its flags, variables and files: `ln -s \"$(command -v waypost)\" \
                     /usr/local/bin/confd`, or `waypost confd` and the flags."
     )?;
     let line = match around::run_line(tree) {
