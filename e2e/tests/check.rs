@@ -256,16 +256,12 @@ fn confds_looks_are_there_in_both_generations() {
 }
 
 #[test]
-fn the_examples_are_sound() {
+fn the_example_is_sound() {
     require!();
-    let tree = Tree::new();
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples");
-    for name in ["nginx"] {
-        let output = run_to_end(["check", "--confdir", &examples.join(name).display().to_string()]);
-        // The directory of the destination is the operator's.
-        let others =
-            output.stdout.lines().filter(|line| line.contains(": ") && !line.contains(": the directory "));
-        assert_eq!(others.filter(|line| !line.contains(" | ")).count(), 0, "{}", output.stdout);
-    }
-    drop(tree);
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples/nginx");
+    let output = run_to_end(["check", "--confdir", &example.display().to_string()]);
+    // The directory of the destination is the operator's, and nginx may be missing here.
+    let findings = output.stdout.lines().filter(|line| line.starts_with('/'));
+    let others: Vec<&str> = findings.filter(|line| !line.contains(": the directory ")).collect();
+    assert!(others.is_empty() && matches!(output.code, Some(0 | 1)), "{output:?}");
 }
