@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use waypost_agent::Resource;
 
 use crate::Failed;
+use crate::access::Kind;
 use crate::check::{self, Grade, Looked};
 use crate::confd::{self, Tree};
 use remark::{Class, Remarks};
@@ -181,6 +182,9 @@ fn tell_around(arguments: &Arguments, seen: &[Seen], told: &mut String) -> Resul
         writeln!(told, "{} as confd {generation} has it", arguments.directory.display())?;
         writeln!(told, "    - backend: {}{}", tree.access.label(), named(arguments, &file))?;
         let mut lines = Vec::new();
+        if matches!(tree.access.kind(), Kind::File | Kind::Env) {
+            lines.push("COMPATIBILITY.md lists what differs in how such a backend is read".to_owned());
+        }
         if file.exists() {
             lines.push(match generation {
                 Generation::Old => "confd.toml counts before the command line, as in 0.16".to_owned(),

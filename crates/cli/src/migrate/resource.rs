@@ -1,7 +1,7 @@
 //! One resource, looked at as one generation of confd has it.
 
 use waypost_agent::{Reload, Resource};
-use waypost_template::{Argument, Call, Dialect, Engine};
+use waypost_template::{Argument, Call, Dialect, Engine, Since, functions};
 
 use super::Generation;
 use super::remark::{Class, Remarks};
@@ -14,6 +14,12 @@ const NEWER: [&str; 5] =
 
 /// Keys of `[template]` that no confd has.
 const OURS: [&str; 2] = ["engine", "reload"];
+
+/// Keys of `[template]` that 0.41 has, and that mean something else to it.
+const LATER: [(&str, &str); 2] = [
+    ("min_reload_interval", "`min_reload_interval` puts a reload off; confd 0.41 drops it"),
+    ("debounce", "`debounce` waits ten times its length at most; confd 0.41 for as long as keys change"),
+];
 
 /// Functions whose result nobody else holds: to turn it round changes nothing else.
 const FRESH: [&str; 5] = ["split", "ls", "lsdir", "getvs", "lookupIP"];
@@ -90,6 +96,9 @@ fn keys(resource: &Resource, origin: &Origin, generation: Generation, tell: &mut
             note(key, format!("`{key}` is honoured; confd {generation} does not look at it")),
         );
     }
+    for (key, text) in LATER.iter().filter(|(key, _)| generation == Generation::New && origin.has(key)) {
+        tell(Class::Differs, note(key, (*text).to_owned()));
+    }
     if generation == Generation::Old && resource.store != 0 {
         let text = "[backend] is honoured; confd 0.16 does not look at it".to_owned();
         tell(Class::Differs, note("src", text));
@@ -122,6 +131,9 @@ fn keys(resource: &Resource, origin: &Origin, generation: Generation, tell: &mut
 fn of_call(call: &Call, is_bare: bool, dialect: Dialect) -> Option<(Class, &'static str)> {
     if call.objection(dialect).is_some() {
         return None;
+    }
+    if functions().any(|(name, since)| name == call.function && since == Since::Waypost) {
+        return Some((Class::Differs, "no confd has this function"));
     }
     let text = match (&*call.function, &call.arguments[..]) {
         ("seq", arguments) => of_seq(arguments)?,
@@ -234,6 +246,20 @@ mod tests {
         );
         assert!(old.contains("x.toml:6:14: the reload_cmd goes to the shell as it is written"), "{old}");
         assert!(new.starts_with("    works unchanged\n") && new.contains("each pass is a change"), "{new}");
+    }
+
+    #[test]
+    fn what_0_41_has_otherwise_or_not_at_all_is_told() {
+        let lines = "min_reload_interval = \"5s\"\ndebounce = \"1s\"";
+        let text = said(Generation::New, Kind::Etcd3, lines, "{{tree \"/app\"}}");
+        assert!(text.starts_with("    works, and not quite as it did\n"), "{text}");
+        for part in [
+            "x.toml:5:23: `min_reload_interval` puts",
+            "x.toml:6:12: `debounce` waits",
+            "x:1:3: no confd has",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]
