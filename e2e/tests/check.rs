@@ -93,6 +93,7 @@ fn what_only_a_look_at_all_files_tells_is_found() {
     Resource::new("d").destination(&nowhere).check("test {{.src").write_to(&tree);
     Resource::new("e").destination(&nowhere).write_to(&tree);
     fs::remove_file(tree.template("e")).unwrap();
+    fs::write(tree.join("waypost.toml"), "[store]\ndatadir = \"x\"\n").unwrap();
     let wanted = [
         "/templates/a.tmpl:1:3: cannot include ",
         "/templates/a.tmpl:1:21: `../x` is outside of the directory of templates",
@@ -101,8 +102,10 @@ fn what_only_a_look_at_all_files_tells_is_found() {
         "/conf.d/d.toml:5:",
         "/conf.d/e.toml:2:7: cannot read ",
         "/conf.d/e.toml:3:8: the directory ",
+        "/waypost.toml:2:1: unknown key `datadir`",
     ];
     assert_found(&check(&tree, []), 1, &wanted);
+    fs::remove_file(tree.join("waypost.toml")).unwrap();
     assert_found(&check(&tree, ["--resource", "c"]), 0, &[]);
     let unknown = check(&tree, ["--resource", "nosuch"]);
     assert!(unknown.code == Some(1) && unknown.stderr.contains("no resource `nosuch`"), "{unknown:?}");

@@ -24,7 +24,7 @@ pub(crate) use templates::{File, engine, look as look_at_templates};
 pub(crate) use values::{Values, render};
 
 use crate::access::Access;
-use crate::configuration::{Configuration, Invalid, Settings};
+use crate::configuration::{self, Configuration, Invalid, Settings};
 use crate::{Failed, confd, store};
 
 /// Check the configuration and the templates.
@@ -67,6 +67,9 @@ pub(crate) async fn check(arguments: Arguments) -> Result<ExitCode, Failed> {
     let Looked { resources, backends, mut findings } = look(&settings, arguments.resource.as_deref())?;
     for oddity in oddities {
         findings.push(Finding::described(Grade::Oddity, &oddity));
+    }
+    if let (None, Err(Invalid(problems))) = (&arguments.confd, configuration::store_in(&settings.directory)) {
+        problems.iter().for_each(|problem| findings.push(Finding::described(Grade::Fault, problem)));
     }
     let values = match &arguments.mock_data {
         Some(path) => Some(Values::mock(path).await?),

@@ -109,46 +109,59 @@ fn names(tree: &Tree) -> BTreeSet<String> {
 /// What there is to say of each resource.
 fn remarks(seen: &[Seen]) -> BTreeMap<String, Remarks> {
     let mut all: BTreeMap<String, Remarks> = BTreeMap::new();
-    for Seen { generation, tree, looked } in seen {
-        for name in names(tree) {
-            let remarks = all.entry(name.clone()).or_default();
-            let file = tree.configuration.directory.join("conf.d").join(&name).display().to_string();
-            for finding in &looked.findings.0 {
-                let is_here = finding.place.as_ref().is_some_and(|(path, ..)| *path == file)
-                    || (finding.place.is_none() && finding.text.starts_with(&format!("{file}: ")));
-                match finding.grade {
-                    _ if !is_here => {}
-                    Grade::Fault => remarks.add(Class::Fault, *generation, finding.line()),
-                    _ => {
-                        let text =
-                            format!("{}: as in confd, it means nothing", finding.clone().plain().line());
-                        remarks.add(Class::Note, *generation, text);
-                    }
-                }
-            }
-            let Some((resource, origin)) =
-                looked.resources.iter().find(|(resource, _)| resource.name == name)
-            else {
-                continue;
-            };
-            let own = resource.store.checked_sub(1).and_then(|number| looked.backends.get(number));
-            let kind = own.unwrap_or(&tree.access).kind();
-            resource::look((resource, origin), kind, *generation, remarks);
-            for other in looked.resources.iter().map(|(other, _)| other) {
-                if other.name != name && other.destination == resource.destination {
-                    let text = format!(
-                        "{} writes {} too: as in confd, each undoes the other at every pass; `waypost run` \
-                         refuses that",
-                        other.name,
-                        other.destination.display()
-                    );
-                    remarks.add(Class::Note, *generation, text);
-                }
-            }
+    for seen in seen {
+        for name in names(&seen.tree) {
+            seen.look(&name, all.entry(name.clone()).or_default());
         }
     }
     tell_prefixes(seen, &mut all);
     all
+}
+
+impl Seen {
+    /// Adds what there is to say of the resource in the file `name`.
+    fn look(&self, name: &str, remarks: &mut Remarks) {
+        self.tell_load(name, remarks);
+        let Seen { generation, tree, looked } = self;
+        let found = looked.resources.iter().find(|(resource, _)| resource.name == name);
+        let Some((resource, origin)) = found else { return };
+        let own = resource.store.checked_sub(1).and_then(|number| looked.backends.get(number));
+        let kind = own.unwrap_or(&tree.access).kind();
+        resource::look((resource, origin), kind, *generation, remarks);
+        let others = looked.resources.iter().map(|(other, _)| other).filter(|other| other.name != name);
+        for other in others.filter(|other| other.destination == resource.destination) {
+            let text = format!(
+                "{} writes {} too: as in confd, each undoes the other at every pass; `waypost run` refuses \
+                 that",
+                other.name,
+                other.destination.display()
+            );
+            remarks.add(Class::Note, *generation, text);
+        }
+    }
+
+    /// What the loader has to say of the file.
+    fn tell_load(&self, name: &str, remarks: &mut Remarks) {
+        let file = self.tree.configuration.directory.join("conf.d").join(name).display().to_string();
+        for finding in &self.looked.findings.0 {
+            let is_here = match &finding.place {
+                Some((path, ..)) => *path == file,
+                None => finding.text.starts_with(&format!("{file}: ")),
+            };
+            match finding.grade {
+                _ if !is_here => {}
+                Grade::Fault => remarks.add(Class::Fault, self.generation, finding.line()),
+                _ => {
+                    let line = finding.clone().plain().line();
+                    remarks.add(
+                        Class::Note,
+                        self.generation,
+                        format!("{line}: as in confd, it means nothing"),
+                    );
+                }
+            }
+        }
+    }
 }
 
 /// A resource's prefix beside a global one is where the generations part.
