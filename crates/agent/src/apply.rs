@@ -141,6 +141,8 @@ impl Work {
         };
         let before = self.ledger.known(destination);
         let (running, keys) = before.map_or((None, 0), |known| (known.running, known.keys));
+        // If only the owner or the permissions change, what reads the file is not known to have seen that.
+        let running = running.filter(|running| *running != content);
         let known = Known { written: content, running, position: view.position(), keys };
         let told = self.ledger.writing(destination, known);
         told.map_err(|error| Failure::new(Step::Swap, format!("cannot write to the ledger: {error}")))?;

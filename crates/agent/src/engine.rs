@@ -146,6 +146,8 @@ impl Reload {
 struct Target {
     reload: Reload,
     owed: bool,
+    /// At which event it became owed: what was dirty before is taken along, what became so later is not.
+    owed_at: u64,
     /// When its rate limit lets it begin again.
     limited_until: Option<Instant>,
     /// What the reload in flight finds: each resource's content, and the view it was rendered from.
@@ -168,6 +170,8 @@ struct State {
     resource: Arc<Resource>,
     target: Option<usize>,
     phase: Phase,
+    /// At which event it became dirty.
+    dirty_at: u64,
     reads: Option<Reads>,
     /// The last view that was applied, and what is in the destination since.
     believed: Option<(View, Hash)>,
@@ -202,6 +206,8 @@ pub(crate) struct Engine {
     states: Vec<State>,
     targets: Vec<Target>,
     stores: Vec<Followed>,
+    /// How many events there were, which tells what became dirty or owed before what.
+    events: u64,
     refresh_at: Instant,
     /// When changes have been collected for long enough.
     batch_until: Option<Instant>,
@@ -230,6 +236,7 @@ impl Engine {
                 targets.push(Target {
                     reload,
                     owed: false,
+                    owed_at: 0,
                     limited_until: None,
                     running: None,
                     retry_at: None,
@@ -241,6 +248,7 @@ impl Engine {
                 resource,
                 target,
                 phase: Phase::Dirty,
+                dirty_at: 0,
                 reads: None,
                 believed: None,
                 remembered,
@@ -253,20 +261,24 @@ impl Engine {
         let count = states.iter().map(|state: &State| state.resource.store + 1).max().unwrap_or_default();
         let stores = std::iter::repeat_with(Followed::default).take(count).collect();
         let refresh_at = now + pace.refresh_every;
+        let is_empty = states.is_empty();
         Engine {
             pace,
             states,
             targets,
             stores,
+            events: 0,
             refresh_at,
             batch_until: None,
-            has_worked: false,
+            // With nothing to do all is done.
+            has_worked: is_empty,
             is_stopping: false,
         }
     }
 
     /// Takes note of `event`; gives what is to be told or recorded because of it.
     pub(crate) fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        self.events += 1;
         match event {
             // What no resource reads changes nothing.
             Event::Store { store, .. } if !self.states.iter().any(|state| state.resource.store == store) => {
@@ -356,7 +368,8 @@ impl Engine {
         let mut actions = Vec::new();
         let position = view.position();
         let followed = &mut self.stores[store];
-        if continuity == Continuity::First || followed.unreachable.take().is_some() {
+        let was_unreachable = followed.unreachable.take().is_some();
+        if continuity == Continuity::First || was_unreachable {
             actions.push(Action::Report(Report::Read { store, keys: view.len(), position }));
         }
         followed.view = Some(view);
@@ -368,7 +381,7 @@ impl Engine {
                 why.clone().or_else(|| state.remembered.as_ref().and_then(|known| doubts(known, position)));
             if state.is_touched(changed) || (why.is_some() && state.remembered.is_some()) {
                 state.doubt = why.map(|why| Doubt { why, since: now }).or(state.doubt.take());
-                state.touch();
+                state.touch(self.events);
                 if continuity == Continuity::Continued && state.reads.is_some() {
                     state.put_off(now, batch_until, self.pace.debounce);
                     is_touched = true;
@@ -400,8 +413,13 @@ impl Engine {
         let report = match applied.result {
             Ok(done) => {
                 state.settled(view.clone(), done.content);
-                match state.target.filter(|_| done.change.asks_for_a_reload()) {
-                    Some(target) => actions.extend(self.targets[target].owe(now)),
+                let is_being_read = state.target.is_some_and(|target| {
+                    self.targets[target].is_reading(number, done.content)
+                        && matches!(done.change, Change::None { .. })
+                });
+                match state.target.filter(|_| done.change.asks_for_a_reload() && !is_being_read) {
+                    Some(target) => actions.extend(self.targets[target].owe(self.events, now)),
+                    None if is_being_read => {}
                     None => {
                         actions.push(Action::Running { resource: number, content: done.content, view });
                     }
@@ -421,7 +439,7 @@ impl Engine {
             }
         };
         if again {
-            self.states[number].touch();
+            self.states[number].touch(self.events);
         }
         actions.push(Action::Report(report));
         actions
@@ -452,7 +470,9 @@ impl Engine {
                 // What was swapped in meanwhile may be what mends it.
                 target.retry_at = (!target.owed).then(|| now + pause);
                 let retry = target.retry_at.map(|_| pause);
-                target.owed = true;
+                if !target.owed {
+                    (target.owed, target.owed_at) = (true, self.events);
+                }
                 vec![Action::Report(Report::ReloadFailed { command, failure, retry })]
             }
         }
@@ -461,11 +481,14 @@ impl Engine {
     fn wake(&mut self, now: Instant) {
         if now >= self.refresh_at {
             self.refresh_at = now + self.pace.refresh_every;
-            self.states.iter_mut().for_each(State::touch);
+            self.events += 1;
+            self.states.iter_mut().for_each(|state| state.touch(self.events));
         }
         for state in &mut self.states {
             match state.phase {
-                Phase::Failed { until } | Phase::Held { until: Some(until) } if now >= until => state.touch(),
+                Phase::Failed { until } | Phase::Held { until: Some(until) } if now >= until => {
+                    state.touch(self.events);
+                }
                 _ => {}
             }
         }
@@ -491,6 +514,7 @@ impl Engine {
                 continue;
             }
             target.owed = false;
+            self.has_worked = true;
             target.limited_until = Some(now + target.reload.min_interval).filter(|until| now < *until);
             let content = |(number, state): (usize, &State)| {
                 state.believed.as_ref().map(|(view, content)| (number, *content, view.clone()))
@@ -501,22 +525,28 @@ impl Engine {
         actions
     }
 
-    /// Targets whose reload waits for more resources that are applied before, one after the other.
+    /// Targets whose reload waits for more resources: those that were dirty when it became owed.
     fn still_used(&self) -> BTreeSet<usize> {
-        if !self.pace.in_order || self.pace.fail_fast || self.is_stopping {
+        if self.pace.fail_fast || self.is_stopping {
             return BTreeSet::new();
         }
         let begins = self.states.iter().filter(|state| self.can_begin(state));
-        begins.filter_map(|state| state.target).collect()
+        let older =
+            |state: &State| state.target.filter(|target| state.dirty_at < self.targets[*target].owed_at);
+        begins.filter_map(older).collect()
     }
 
     /// True if the resource has to wait for a reload: of its target to begin, or of any to end; or for another
     /// resource that writes the same file.
     fn is_kept_back(&self, state: &State, in_flight: &[Arc<Resource>]) -> bool {
         let is_same = |other: &Arc<Resource>| other.destination == state.resource.destination;
+        let is_next = |target: usize| {
+            let target = &self.targets[target];
+            target.is_waiting() && state.dirty_at >= target.owed_at
+        };
         let is_reloading = match self.pace.in_order {
             true => self.targets.iter().any(|target| target.running.is_some()),
-            false => state.target.is_some_and(|target| self.targets[target].is_waiting()),
+            false => state.target.is_some_and(is_next),
         };
         is_reloading || in_flight.iter().any(is_same)
     }
@@ -524,13 +554,18 @@ impl Engine {
     fn start_applies(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let in_flight = self.states.iter().filter(|state| state.is_applying());
         let mut in_flight: Vec<Arc<Resource>> = in_flight.map(|state| Arc::clone(&state.resource)).collect();
-        for number in 0..self.states.len() {
-            let is_stop = self.pace.fail_fast && matches!(self.states[number].phase, Phase::Failed { .. });
-            if is_stop || in_flight.len() >= self.pace.at_once() {
+        // Who waits longest comes first: one that is slow, and dirty again when it is done, holds nobody up.
+        let mut waiting: Vec<usize> =
+            (0..self.states.len()).filter(|number| self.can_begin(&self.states[*number])).collect();
+        waiting.sort_by_key(|number| self.states[*number].dirty_at);
+        let failed = self.states.iter().position(|state| matches!(state.phase, Phase::Failed { .. }));
+        let stop = failed.filter(|_| self.pace.fail_fast).unwrap_or(usize::MAX);
+        for number in waiting {
+            if in_flight.len() >= self.pace.at_once() {
                 break;
             }
             let state = &self.states[number];
-            if !self.can_begin(state) || self.is_kept_back(state, &in_flight) {
+            if number > stop || self.is_kept_back(state, &in_flight) {
                 continue;
             }
             let state = &mut self.states[number];
@@ -563,11 +598,19 @@ impl Pace {
 
 impl Target {
     /// A reload is owed from now on; tells if its rate limit puts it off.
-    fn owe(&mut self, now: Instant) -> Option<Action> {
-        self.owed = true;
+    fn owe(&mut self, event: u64, now: Instant) -> Option<Action> {
+        if !self.owed {
+            (self.owed, self.owed_at) = (true, event);
+        }
         self.retry_at = None;
         let pause = self.limited_until?.saturating_duration_since(now);
         Some(Action::Report(Report::PutOff { command: Arc::clone(&self.reload.name), pause }))
+    }
+
+    /// True if the reload in flight finds `content` of that resource.
+    fn is_reading(&self, resource: usize, content: Hash) -> bool {
+        let found = self.running.iter().flatten();
+        found.into_iter().any(|(number, read, _)| (*number, *read) == (resource, content))
     }
 
     /// True if a reload is owed that can start as soon as its resources are in place.
@@ -589,10 +632,13 @@ impl State {
         changed.iter().any(looked_at)
     }
 
-    fn touch(&mut self) {
+    /// It is to be applied, because of the event of that number.
+    fn touch(&mut self, event: u64) {
         match &mut self.phase {
             Phase::Applying { again, .. } => *again = true,
-            phase => *phase = Phase::Dirty,
+            // What failed has been waiting since it became dirty.
+            phase @ (Phase::Dirty | Phase::Failed { .. }) => *phase = Phase::Dirty,
+            phase => (*phase, self.dirty_at) = (Phase::Dirty, event),
         }
     }
 

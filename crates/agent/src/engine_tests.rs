@@ -477,3 +477,61 @@ fn it_is_told_once_when_all_that_can_be_done_is_done() {
     assert!(rested(bench.engine.schedule(bench.now)));
     assert!(!rested(bench.engine.schedule(bench.now)));
 }
+
+#[test]
+fn one_that_is_slow_and_looked_at_again_meanwhile_holds_up_no_other_and_no_reload() {
+    let pace = with(PACE, |pace| pace.in_order = true);
+    let mut bench = Bench::paced(pace, [resource("web", Some("reload")), resource("db", None)]);
+    assert_eq!(bench.changed(view(5, &[]), Continuity::First), ["apply 0"]);
+    bench.now += PACE.refresh_every;
+    assert!(bench.engine.schedule(bench.now).iter().filter_map(shown).next().is_none(), "one at a time");
+    assert_eq!(bench.applied(0, swapped("web")), ["reload 0"], "what is dirty since is not waited for");
+    assert_eq!(bench.reloaded(Ok(())), ["apply 1"], "it has waited longest");
+    assert_eq!(bench.applied(1, swapped("db")), ["apply 0"]);
+}
+
+#[test]
+fn a_change_to_more_files_than_are_applied_at_once_ends_in_one_reload() {
+    let names: Vec<String> = (0..9).map(|number| format!("r{number}")).collect();
+    let mut bench = Bench::new(names.iter().map(|name| resource(name, Some("reload"))));
+    let mut begun = bench.changed(view(5, &[]), Continuity::First);
+    let mut reloads = 0;
+    while let Some(action) = begun.pop() {
+        match action.strip_prefix("apply ") {
+            Some(number) => {
+                let number: usize = number.parse().unwrap();
+                let next = bench.applied(number, swapped(&names[number]));
+                begun.extend(next);
+            }
+            None => reloads += 1,
+        }
+    }
+    assert_eq!(reloads, 1);
+}
+
+#[test]
+fn a_look_during_a_reload_owes_no_other_one() {
+    let mut bench = Bench::new([resource("web", Some("reload"))]);
+    bench.changed(view(5, &[]), Continuity::First);
+    assert_eq!(bench.applied(0, swapped("web")), ["reload 0"]);
+    bench.now += PACE.refresh_every;
+    let begun: Vec<String> = bench.engine.schedule(bench.now).iter().filter_map(shown).collect();
+    assert_eq!(begun, ["apply 0"]);
+    assert!(bench.applied(0, done("web", Change::None { reload_owed: true })).is_empty());
+    assert!(bench.reloaded(Ok(())).is_empty(), "the one in flight read that content");
+    assert!(bench.engine.is_in_sync());
+}
+
+#[test]
+fn an_outage_is_told_again_after_it_was_over() {
+    let mut bench = Bench::new([resource("web", None)]);
+    let told = |bench: &mut Bench| {
+        let update = Update::Unreachable(Error::new(ErrorKind::Unavailable, "etcd", "read", "/"));
+        let actions = bench.engine.handle(Event::Store { store: 0, update }, bench.now);
+        actions.iter().any(|action| matches!(action, Action::Report(Report::Unreachable { .. })))
+    };
+    assert!(told(&mut bench));
+    assert!(!told(&mut bench), "it is the same one");
+    bench.changed(view(5, &[]), Continuity::First);
+    assert!(told(&mut bench), "it is another one");
+}

@@ -202,7 +202,14 @@ fn write(directory: &Path, destination: &Path, known: &Known) -> io::Result<()> 
     };
     let path = directory.join(format!("{}.json", name(destination)));
     let beside = path.with_extension("new");
-    let mut file = private().truncate(true).open(&beside)?;
+    let mut file = match private().truncate(true).open(&beside) {
+        // Somebody cleaned up: what is known is in memory, and is written anew entry by entry.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            private().truncate(true).open(&beside)?
+        }
+        opened => opened?,
+    };
     file.write_all(&serde_json::to_vec(&record)?)?;
     fs::rename(&beside, &path)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_backend::{Backend, Continuity, Result, Update, View};
-use waypost_model::{Key, Prefix};
+use waypost_model::{Key, Position, Prefix};
 
 use crate::engine::Event;
 use crate::run::{Agent, Setup};
@@ -26,6 +26,9 @@ pub enum Outcome {
 /// A [`Failure`] if a command of a resource is no template.
 pub async fn once(mut setup: Setup) -> std::result::Result<Outcome, Failure> {
     setup.observer = Arc::new(Single(setup.observer));
+    // A single pass cannot wait for services to register again, and the next one would begin to wait anew. What
+    // has lost all its keys is held even so.
+    setup.settings.settle = Duration::ZERO;
     for resource in &mut setup.resources {
         // There is no second reload that it could put off but one that is owed at the end.
         resource.min_reload_interval = Duration::ZERO;
@@ -49,8 +52,17 @@ pub async fn once(mut setup: Setup) -> std::result::Result<Outcome, Failure> {
     Ok(if agent.engine.is_in_sync() { Outcome::InSync } else { Outcome::NotInSync })
 }
 
+/// The view of a store that nobody wants anything of: it is not asked.
+pub(crate) fn nothing() -> Update {
+    let view = View::empty(Position::fixed());
+    Update::Changed { view, changed: Vec::new(), continuity: Continuity::First }
+}
+
 /// Everything below `prefixes`, as the first view of a Mirror.
 async fn read(store: Arc<dyn Backend>, prefixes: Vec<Prefix>) -> Update {
+    if prefixes.is_empty() {
+        return nothing();
+    }
     let snapshot: Result<_> = store.snapshot(&prefixes).await;
     match snapshot {
         Ok(snapshot) => {

@@ -148,6 +148,11 @@ impl Staged {
         let mut file = OpenOptions::new().write(true).truncate(true).open(destination)?;
         file.write_all(&bytes)?;
         let staged = fs::metadata(&self.path)?;
+        let is = file.metadata()?;
+        if (is.uid(), is.gid()) != (staged.uid(), staged.gid()) {
+            let owner = (Some(Uid::from_raw(staged.uid())), Some(Gid::from_raw(staged.gid())));
+            rustix::fs::fchown(file.as_fd(), owner.0, owner.1)?;
+        }
         file.set_permissions(staged.permissions())?;
         file.sync_all()
     }

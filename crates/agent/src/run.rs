@@ -12,6 +12,7 @@ use waypost_model::Prefix;
 
 use crate::apply::{Policy, Work};
 use crate::engine::{Action, Engine, Event, Means, Pace, Reload};
+use crate::once::nothing;
 use crate::{Failure, Ledger, Observer, Outcome, Report, Resource, Step, command, docker, resource};
 
 /// What an agent works on, and with.
@@ -83,13 +84,19 @@ impl Setup {
         Prefix::minimal(prefixes)
     }
 
-    fn follow(&self) -> Vec<Updates> {
-        let stores = self.stores.iter().enumerate();
-        let follow = |(number, store): (usize, &Arc<dyn Backend>)| {
-            let (prefixes, settings) = (self.prefixes(number), self.settings.mirror.clone());
-            Mirror::follow(Arc::clone(store), prefixes, settings).1
-        };
-        stores.map(follow).collect()
+    /// The stores that somebody wants something of, by their number, and the numbers of the others.
+    fn follow(&self) -> (Vec<(usize, Updates)>, Vec<usize>) {
+        let (mut followed, mut idle) = (Vec::new(), Vec::new());
+        for (number, store) in self.stores.iter().enumerate() {
+            let prefixes = self.prefixes(number);
+            if prefixes.is_empty() {
+                idle.push(number);
+                continue;
+            }
+            let settings = self.settings.mirror.clone();
+            followed.push((number, Mirror::follow(Arc::clone(store), prefixes, settings).1));
+        }
+        (followed, idle)
     }
 }
 
@@ -116,15 +123,18 @@ pub async fn settle(setup: Setup, stop: impl Future<Output = ()>) -> Result<Outc
 }
 
 async fn work(setup: Setup, stop: impl Future<Output = ()>, ends_in_sync: bool) -> Result<Outcome, Failure> {
-    let mut updates = setup.follow();
+    let (mut updates, idle) = setup.follow();
     let stop_within = setup.settings.stop_within;
     let mut agent = Agent::new(setup)?;
+    for store in idle {
+        agent.handle(Event::Store { store, update: nothing() });
+    }
     tokio::pin!(stop);
     let mut stopped_at: Option<Instant> = None;
     loop {
-        for (store, updates) in updates.iter_mut().enumerate() {
+        for (store, updates) in &mut updates {
             while let Some(update) = updates.try_next() {
-                agent.handle(Event::Store { store, update });
+                agent.handle(Event::Store { store: *store, update });
             }
         }
         agent.start().await;
@@ -153,11 +163,11 @@ async fn work(setup: Setup, stop: impl Future<Output = ()>, ends_in_sync: bool) 
 }
 
 /// The next update of any store. A Mirror ends with its updates only, so there is always a next one.
-async fn next(all: &mut [Updates]) -> Event {
+async fn next(all: &mut [(usize, Updates)]) -> Event {
     poll_fn(|context| {
-        for (store, updates) in all.iter_mut().enumerate() {
+        for (store, updates) in all.iter_mut() {
             if let Poll::Ready(Some(update)) = updates.poll_next(context) {
-                return Poll::Ready(Event::Store { store, update });
+                return Poll::Ready(Event::Store { store: *store, update });
             }
         }
         Poll::Pending

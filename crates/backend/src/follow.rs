@@ -231,7 +231,7 @@ impl Follower {
     fn adopt(&mut self, new: View, now: Instant) -> Vec<Action> {
         let (continuity, changed) = match &self.view {
             None => (Continuity::First, new.starting_with("", "").map(|(key, _)| key.clone()).collect()),
-            Some(old) => (Continuity::between(old, &new), old.differences(&new)),
+            Some(old) => (self.continuity(old, &new), old.differences(&new)),
         };
         let position = new.position();
         let is_news = continuity != Continuity::Continued || !changed.is_empty() || self.unreachable;
@@ -247,6 +247,14 @@ impl Follower {
         };
         let publish = is_news.then(|| Action::Publish(Update::Changed { view: new, changed, continuity }));
         publish.into_iter().chain(watches.then_some(Action::Watch(position))).collect()
+    }
+
+    /// Without a watch no deletion is ever seen, so that one of all keys is no sign of another history.
+    fn continuity(&self, old: &View, new: &View) -> Continuity {
+        match Continuity::between(old, new) {
+            Continuity::Emptied if !self.settings.watches => Continuity::Continued,
+            continuity => continuity,
+        }
     }
 
     fn apply(&mut self, batch: Batch) -> Vec<Action> {
@@ -314,6 +322,22 @@ mod tests {
     struct Bench {
         follower: Follower,
         now: Instant,
+    }
+
+    #[test]
+    fn all_keys_that_are_gone_are_a_deletion_to_who_does_not_watch() {
+        let settings = Settings { watches: false, ..Settings::default() };
+        let follower = Follower::new(settings, fastrand::Rng::with_seed(1));
+        let mut bench = Bench { follower, now: Instant::now() };
+        bench.step(Event::Started);
+        bench.step(Event::Read(Ok(snapshot(5, &[("/a", "x", 5)]))));
+        bench.now = bench.follower.deadline().unwrap();
+        bench.step(Event::Due);
+        let actions = bench.step(Event::Read(Ok(snapshot(6, &[]))));
+        let [Action::Publish(Update::Changed { continuity, .. })] = &actions[..] else {
+            panic!("{actions:?}")
+        };
+        assert_eq!(*continuity, Continuity::Continued);
     }
 
     #[test]

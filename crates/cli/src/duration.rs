@@ -6,13 +6,26 @@ use std::time::Duration;
 const UNITS: [(&str, f64); 8] =
     [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
 
+/// As good as for ever, and far from what clocks cannot count.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Reads `30s`, `1m30s` or `500ms`; also what Go's `time.ParseDuration` takes, such as `1.5h` and `0`, which is
 /// what confd's files hold. Negative times are refused.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if let Some(duration) = go_duration(text) {
-        return Ok(duration);
+        return Ok(duration.min(LONGEST));
     }
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 30s, 1m30s or 500ms"))
+    let read = humantime::parse_duration(text);
+    let read = read.map_err(|error| format!("{error}; write it as 30s, 1m30s or 500ms"))?;
+    Ok(read.min(LONGEST))
+}
+
+/// Whole seconds, or a time.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds).min(LONGEST)),
+        Err(_) => duration(text),
+    }
 }
 
 fn go_duration(text: &str) -> Option<Duration> {
@@ -52,6 +65,11 @@ mod tests {
         for (text, milliseconds) in cases {
             assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_longer_than_a_year_is_a_year() {
+        assert_eq!((duration("9999999h"), seconds("9223372036854775807")), (Ok(LONGEST), Ok(LONGEST)));
     }
 
     #[test]

@@ -121,11 +121,10 @@ pub(crate) async fn keep(
         let until = async {
             next = tokio::select! {
                 () = &mut stop => None,
-                new = loaded(&load, &mut again) => Some(new),
+                new = loaded(&load, &mut again, &outside) => Some(new),
             };
-            match next {
-                Some(_) => outside.reloading(),
-                None => outside.stopping(),
+            if next.is_none() {
+                outside.stopping();
             }
         };
         outside.configured(&keeping.resources);
@@ -136,10 +135,18 @@ pub(crate) async fn keep(
 }
 
 /// The next configuration that can be read.
-async fn loaded(load: &impl Fn() -> Result<Keeping, Failed>, again: &mut Again) -> Keeping {
+async fn loaded(
+    load: &impl Fn() -> Result<Keeping, Failed>,
+    again: &mut Again,
+    outside: &Outside,
+) -> Keeping {
     loop {
         again.due().await;
-        match load() {
+        outside.reloading();
+        let loaded = load();
+        // Whichever configuration is in force now, systemd waits for no more.
+        outside.ready();
+        match loaded {
             Ok(keeping) => {
                 tracing::info!("the configuration is read again");
                 return keeping;

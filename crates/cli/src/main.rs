@@ -99,7 +99,12 @@ fn ended<W: Future<Output = Result<ExitCode, Failed>>>(
 ) -> ExitCode {
     rustls::crypto::ring::default_provider().install_default().expect("nothing installed one before");
     let ended = match builder.enable_all().build() {
-        Ok(runtime) => runtime.block_on(work()),
+        Ok(runtime) => {
+            let ended = runtime.block_on(work());
+            // A template on a file system that hangs would keep the process for as long.
+            runtime.shutdown_background();
+            ended
+        }
         Err(error) => Err(error.into()),
     };
     ended.unwrap_or_else(|error| {

@@ -34,7 +34,7 @@ pub(crate) struct Told {
     pub(crate) diff: Option<Diff>,
     /// systemd, by sd_notify(3).
     pub(crate) systemd: bool,
-    /// How often its watchdog is told; as often as it asks for if that is not said.
+    /// How often its watchdog is told, zero for never; as often as it asks for if that is not said.
     pub(crate) watchdog: Option<Duration>,
     /// Where metrics and health are served.
     pub(crate) metrics: Option<String>,
@@ -52,7 +52,7 @@ impl Outside {
             None => None,
         };
         if told.systemd
-            && let Some(pause) = told.watchdog.or_else(asked_for)
+            && let Some(pause) = told.watchdog.or_else(asked_for).filter(|pause| !pause.is_zero())
         {
             tokio::spawn(pat(pause));
         }
@@ -73,6 +73,11 @@ impl Outside {
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             self.notify(&[NotifyState::Reloading, now]);
         }
+    }
+
+    /// What was asked for is done or refused, and work goes on.
+    pub(crate) fn ready(&self) {
+        self.notify(&[NotifyState::Ready]);
     }
 
     /// The end is near.
@@ -130,6 +135,10 @@ impl Observer for Outside {
                     // Nobody is left to be told that standard output is gone.
                     let _ = write!(io::stdout(), "{}", difference.unified(context, coloured));
                 }
+            }
+            // A host whose registry is away is up even so: its last good files serve.
+            Report::Unreachable { .. } => {
+                self.notify(&[NotifyState::Ready, NotifyState::Status("the registry cannot be read")]);
             }
             Report::Rested { in_sync } => {
                 let status = if *in_sync { "all is as wanted" } else { "not all is as wanted; see the log" };

@@ -53,7 +53,8 @@ pub(super) fn at(headers: &HeaderMap) -> Option<At> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let store = u64::from_str_radix(text("x-etcd-cluster-id")?, 16).ok()?;
     let index = text("x-etcd-index")?.parse().ok()?;
-    Some(At { store: StoreId::Lasting(store), index })
+    // The two APIs of one cluster are two stores: an index of one says nothing of a revision of the other.
+    Some(At { store: StoreId::Lasting(!store), index })
 }
 
 /// What an answer to `operation` on `subject` holds; none if there is no such key.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Generation;
 use super::flags::FLAGS;
-use crate::duration::duration;
+use crate::duration::{duration, seconds};
 
 /// A text, and where it is from, for errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,10 +129,7 @@ impl Layers {
 
     /// Whole seconds, or a time.
     pub(super) fn seconds(&self, name: &str) -> Result<Option<Duration>, String> {
-        self.read(name, |text| match text.parse() {
-            Ok(seconds) => Ok(Duration::from_secs(seconds)),
-            Err(_) => duration(text),
-        })
+        self.read(name, seconds)
     }
 
     pub(super) fn number(&self, name: &str) -> Result<Option<u32>, String> {

@@ -18,6 +18,9 @@ use crate::outside::{Diff, Told};
 /// confd's own.
 const CONFDIR: &str = "/etc/confd";
 
+/// Whatever is asked for, nothing is tried again without a pause.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
 /// What is done, and how.
 #[derive(Debug)]
 pub(super) struct Options {
@@ -180,7 +183,8 @@ fn srv(layers: &Layers) -> Option<String> {
 
 fn settings(generation: Generation, layers: &Layers) -> Result<Settings, String> {
     let mut settings = Settings::default();
-    let is_watching = layers.switch("watch")? && !layers.switch("onetime")?;
+    let is_watching =
+        layers.switch("watch")? && !layers.switch("onetime")? || layers.switch("wait-initial")?;
     let interval =
         layers.seconds("interval")?.unwrap_or(Duration::from_secs(600)).max(Duration::from_secs(1));
     settings.mirror.watches = is_watching;
@@ -188,7 +192,7 @@ fn settings(generation: Generation, layers: &Layers) -> Result<Settings, String>
     settings.refresh_every = interval;
     settings.retry.1 = settings.retry.1.min(interval.max(settings.retry.0));
     let (base, longest) = &mut settings.mirror.retry;
-    *base = layers.time("retry-base-delay")?.unwrap_or(*base);
+    *base = layers.time("retry-base-delay")?.unwrap_or(*base).max(SHORTEST_PAUSE);
     let asked = layers.time("watch-error-backoff")?.or(layers.time("retry-max-delay")?);
     *longest = asked.unwrap_or(*longest).max(*base);
     settings.stop_within = layers.time("shutdown-timeout")?.unwrap_or(settings.stop_within);
@@ -215,7 +219,7 @@ fn attempts(generation: Generation, layers: &Layers) -> Result<(u32, Duration, D
     let default = if generation == Generation::Old { 1 } else { 3 };
     Ok((
         layers.number("retry-max-attempts")?.unwrap_or(default).max(1),
-        layers.time("retry-base-delay")?.unwrap_or(Duration::from_millis(100)),
+        layers.time("retry-base-delay")?.unwrap_or(Duration::from_millis(100)).max(SHORTEST_PAUSE),
         layers.time("retry-max-delay")?.unwrap_or(Duration::from_secs(5)),
     ))
 }
@@ -247,7 +251,7 @@ fn told(layers: &Layers) -> Result<Told, String> {
     Ok(Told {
         diff: diff(layers)?,
         systemd: layers.switch("systemd-notify")?,
-        watchdog: layers.time("watchdog-interval")?.filter(|every| !every.is_zero()),
+        watchdog: layers.time("watchdog-interval")?,
         metrics: layers.text("metrics-addr").map(str::to_owned),
     })
 }

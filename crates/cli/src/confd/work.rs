@@ -80,7 +80,7 @@ fn load(options: &Options, is_strict: bool) -> Result<Loaded, Failed> {
 pub(crate) fn is_named(file: &str, name: &str) -> bool {
     file == name
         || file.strip_suffix(".toml") == Some(name)
-        || Path::new(file).file_name() == Path::new(name).file_name()
+        || Path::new(file).file_name() == Some(name.as_ref())
 }
 
 /// The main store, and those of resources. One that cannot be opened fails its resources only.
@@ -147,11 +147,11 @@ async fn go_on(options: &Options, again: Again) -> Result<ExitCode, Failed> {
 /// place of its own. Where that cannot be written, or another confd works on the same directory, it is
 /// remembered for as long as the process lives.
 fn ledger(options: &Options) -> Result<Arc<Ledger>, Failed> {
-    if let Some(directory) = &options.state_dir {
-        return Ok(Arc::new(Ledger::open(directory)?));
-    }
     if options.settings.policy.noop {
         return Ok(Arc::new(Ledger::in_memory()));
+    }
+    if let Some(directory) = &options.state_dir {
+        return Ok(Arc::new(Ledger::open(directory)?));
     }
     let opened = state_dir(&options.configuration.directory).map(|directory| Ledger::open(&directory));
     Ok(Arc::new(match opened {

@@ -82,7 +82,7 @@ fn resource<'a>(
         templates,
         language: Language { engine, dialect: settings.dialect.of_templates() },
         destination: destination?.into(),
-        prefix: kind.spelling(prefix.trim_end_matches('/')),
+        prefix: settings.taken_off(prefix.trim_end_matches('/'), kind),
         keys,
         store: 0,
         attributes,
@@ -107,6 +107,13 @@ impl Settings {
     fn template(&self, src: &str) -> PathBuf {
         let below = if self.dialect.is_confd() { src.trim_start_matches('/') } else { src };
         self.templates().join(below)
+    }
+
+    /// What is taken off keys, as the store spells them. confd takes off what is written, and so nothing from
+    /// variables of the environment, whose keys have neither `_` nor capitals.
+    fn taken_off(&self, prefix: &str, kind: Kind) -> String {
+        let spelled = kind.spelling(prefix);
+        if self.dialect.is_confd() && spelled != prefix { String::new() } else { spelled }
     }
 
     fn templates(&self) -> PathBuf {
@@ -414,6 +421,16 @@ mod tests {
         assert!(told[1].starts_with("n.toml:5:14: `reload_cmd` is no template: "), "{told:?}");
         let old = read_with(&settings(Dialect::Confd016, ""), "reload_cmd = \"r {{\"\n").resource;
         assert!(old.reload.is_some(), "confd 0.16 fills nothing in");
+    }
+
+    #[test]
+    fn what_the_environment_cannot_spell_is_taken_off_by_waypost_and_not_by_confd() {
+        let body = "prefix = \"/My_App\"\nkeys = [\"/db\"]";
+        for (dialect, wanted) in [(Dialect::Waypost, "/my/app"), (Dialect::Confd016, "")] {
+            let settings = Settings { kind: Kind::Env, ..settings(dialect, "") };
+            let resource = read_with(&settings, body).resource;
+            assert_eq!((&*resource.prefix, &resource.keys[0]), (wanted, &Prefix::new("/my/app/db")));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A TOML table whose keys are taken out one by one; what is wrong is collected, with its place.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::de::DeValue;
@@ -54,6 +55,7 @@ impl Problem {
         let Place { line, column, text, before } = self.find(source);
         let margin = " ".repeat(line.to_string().len());
         let indent: String = before.chars().map(|letter| if letter == '\t' { '\t' } else { ' ' }).collect();
+        let text = without_secrets(text);
         format!("{file}:{line}:{column}: {}\n{margin} |\n{line} | {text}\n{margin} | {indent}^", self.message)
     }
 
@@ -71,6 +73,17 @@ impl Problem {
         let column = before[start..].chars().count() + 1;
         let text = source[start..].lines().next().unwrap_or_default();
         Place { line, column, text, before: &before[start..] }
+    }
+}
+
+/// The line up to the value of what may be a password or a token: errors are logged.
+fn without_secrets(line: &str) -> Cow<'_, str> {
+    let lower = line.to_ascii_lowercase();
+    let words = ["passw", "secret", "token", "credential"].iter();
+    let Some(word) = words.filter_map(|word| lower.find(word)).min() else { return line.into() };
+    match lower[word..].find('=') {
+        Some(equals) => format!("{}= …", &line[..word + equals]).into(),
+        None => line.into(),
     }
 }
 
@@ -308,5 +321,22 @@ impl<'a> Table<'a> {
 impl std::fmt::Debug for Table<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Table({})", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_shown_without_what_may_be_a_secret() {
+        for (line, shown) in [
+            ("passwd = \"hunter2\"", "passwd = …"),
+            ("backend = { password = \"hunter2\", nods = [] }", "backend = { password = …"),
+            ("mode = \"rw\"", "mode = \"rw\""),
+            ("[token]", "[token]"),
+        ] {
+            assert_eq!(without_secrets(line), shown);
+        }
     }
 }
