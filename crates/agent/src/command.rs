@@ -1,14 +1,15 @@
 //! Runs checks and reloads: `/bin/sh -c`, for a bounded time.
 //!
 //! A command runs in a process group of its own, so that a timeout ends all it started. What it prints goes
-//! to memory that needs no reader: a command that leaves a process behind cannot keep us waiting.
+//! to memory that needs no reader: a command that leaves a process behind cannot keep us waiting. That memory
+//! is sealed once the command has ended, so that what is left behind cannot fill it: its writes fail.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::process::{Pid, Signal};
 use waypost_template::expand;
 
@@ -34,7 +35,7 @@ pub(crate) fn line(command: &Command, resource: &Resource, step: Step) -> Result
 pub(crate) async fn run(line: &str, timeout: Duration, step: Step) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(step, format!("cannot run `{line}`: {error}"));
     let output = File::from(
-        rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC).map_err(io::Error::from).map_err(failed)?,
+        rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(io::Error::from).map_err(failed)?,
     );
     let copy = || output.try_clone().map(Stdio::from).map_err(failed);
     let mut child = tokio::process::Command::new("/bin/sh")
@@ -46,7 +47,10 @@ pub(crate) async fn run(line: &str, timeout: Duration, step: Step) -> Result<(),
         .spawn()
         .map_err(failed)?;
     let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    match tokio::time::timeout(timeout, child.wait()).await {
+    let ended = tokio::time::timeout(timeout, child.wait()).await;
+    // Without the seal it works as well, only without the bound.
+    let _ = rustix::fs::fcntl_add_seals(&output, SealFlags::GROW);
+    match ended {
         Ok(status) => judge(line, status.map_err(failed)?, step, output),
         Err(_) => {
             if let Some(group) = group {
@@ -107,6 +111,19 @@ mod tests {
         let deadline = std::time::Instant::now() + Duration::from_secs(20);
         while is_alive() {
             assert!(std::time::Instant::now() < deadline, "the process lives on");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_left_behind_finds_no_room_for_what_it_prints() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ended");
+        let line = format!("(while echo x; do :; done; : > {}) & exit 0", file.display());
+        run(&line, Duration::from_secs(60), Step::Reload).await.unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !file.exists() {
+            assert!(std::time::Instant::now() < deadline, "it still prints");
             tokio::task::yield_now().await;
         }
     }
