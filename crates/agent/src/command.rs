@@ -35,7 +35,9 @@ pub(crate) fn line(command: &Command, resource: &Resource, step: Step) -> Result
 pub(crate) async fn run(line: &str, timeout: Duration, step: Step) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(step, format!("cannot run `{line}`: {error}"));
     let output = File::from(
-        rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(io::Error::from).map_err(failed)?,
+        rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+            .map_err(io::Error::from)
+            .map_err(failed)?,
     );
     let copy = || output.try_clone().map(Stdio::from).map_err(failed);
     let mut child = tokio::process::Command::new("/bin/sh")
