@@ -23,11 +23,13 @@ pub(crate) struct Keeping {
     pub(crate) resources: Vec<Resource>,
     pub(crate) stores: Vec<Arc<dyn Backend>>,
     pub(crate) settings: Settings,
+    /// Files of the configuration that cannot be worked on, each with what is wrong; none but for confd.
+    pub(crate) refused: Vec<String>,
 }
 
 impl Keeping {
     pub(crate) fn setup(self, ledger: Arc<Ledger>, observer: Arc<dyn Observer>) -> Setup {
-        let Keeping { resources, stores, settings } = self;
+        let Keeping { resources, stores, settings, .. } = self;
         Setup { resources, stores, ledger, settings, observer }
     }
 }
@@ -127,7 +129,7 @@ pub(crate) async fn keep(
                 outside.stopping();
             }
         };
-        outside.configured(&keeping.resources);
+        outside.configured(&keeping);
         let setup = keeping.setup(Arc::clone(&ledger), Arc::clone(&outside) as Arc<dyn Observer>);
         waypost_agent::run(setup, until).await.map_err(|failure| failure.to_string())?;
     }

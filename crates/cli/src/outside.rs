@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
-use waypost_agent::{Log, Observer, Report, Resource};
+use waypost_agent::{Log, Observer, Report};
 use waypost_status::{Board, Event};
 
 use crate::Failed;
+use crate::keep::Keeping;
 
 /// How a difference is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,11 +60,16 @@ impl Outside {
         Ok(Arc::new(Outside { diff: told.diff, board, systemd: told.systemd }))
     }
 
-    /// Another configuration is in force.
-    pub(crate) fn configured(&self, resources: &[Resource]) {
-        if let Some(board) = &self.board {
-            let names: Vec<&str> = resources.iter().map(|resource| &*resource.name).collect();
-            board.note(&Event::Configured(&names));
+    /// Another configuration is in force. What of it cannot be worked on is not as wanted.
+    pub(crate) fn configured(&self, keeping: &Keeping) {
+        let Some(board) = &self.board else { return };
+        let names: Vec<&str> = keeping.resources.iter().map(|resource| &*resource.name).collect();
+        board.note(&Event::Configured(&names));
+        for problem in &keeping.refused {
+            // `file:line:column: what is wrong`, and below it the line itself.
+            let reason = problem.lines().next().unwrap_or_default();
+            let (resource, _) = reason.split_once(':').unwrap_or((reason, ""));
+            board.note(&Event::Failed { resource, step: "configuration", reason });
         }
     }
 

@@ -49,7 +49,7 @@ pub(crate) async fn render(arguments: Arguments) -> Result<ExitCode, Failed> {
     if arguments.dry_run {
         return preview(&resources, &stores, arguments.color).await;
     }
-    let keeping = Keeping { resources, stores, settings: Settings::default() };
+    let keeping = Keeping { resources, stores, settings: Settings::default(), refused: Vec::new() };
     let outcome = waypost_agent::once(keeping.setup(arguments.files.ledger()?, Arc::new(Log))).await;
     Ok(match outcome.map_err(|failure| failure.to_string())? {
         Outcome::InSync => ExitCode::SUCCESS,

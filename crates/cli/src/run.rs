@@ -129,7 +129,12 @@ impl Arguments {
 
     fn keeping(&self, configuration: Configuration) -> Result<Keeping, Failed> {
         let stores = self.store.open()?.with(&configuration)?;
-        Ok(Keeping { resources: configuration.resources, stores, settings: self.pace.settings() })
+        Ok(Keeping {
+            resources: configuration.resources,
+            stores,
+            settings: self.pace.settings(),
+            refused: Vec::new(),
+        })
     }
 }
 

@@ -99,3 +99,20 @@ fn it_is_not_ready_while_a_resource_fails() {
         assert!(agent.is_running() && agent.stop().success(), "{}", agent.log());
     });
 }
+
+#[test]
+fn it_is_not_ready_while_a_file_of_conf_d_cannot_be_worked_on() {
+    require!();
+    one(New, |tree, confd| {
+        let address = format!("127.0.0.1:{}", Ports::free());
+        Resource::new("web").write_to(tree);
+        Resource::new("db").line("owner = \"no-such-user\"").write_to(tree);
+        let agent = confd.flags(&format!("--watch --metrics-addr {address}")).start(tree);
+        agent.wait_for_text(tree, "web", TEXT);
+        let answer = get(&format!("http://{address}/ready/detailed")).unwrap();
+        let (status, told) = (answer.status, answer.text());
+        assert_eq!(status, 503, "{told}");
+        assert!(told.contains("there is no user `no-such-user`"), "{told}");
+        assert!(agent.stop().success(), "{}", agent.log());
+    });
+}

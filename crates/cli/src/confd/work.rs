@@ -68,11 +68,13 @@ fn load(options: &Options, is_strict: bool) -> Result<Loaded, Failed> {
     if is_strict && !broken.is_empty() {
         return Err(std::mem::take(&mut configuration.broken).into());
     }
-    for problem in broken.iter().chain(&configuration.failing.0) {
+    let refused = [&**broken, &*configuration.failing.0].concat();
+    for problem in &refused {
         tracing::error!("{problem}");
     }
-    let is_whole = broken.is_empty() && configuration.failing.0.is_empty();
-    let keeping = Keeping { resources: configuration.resources, stores, settings: options.settings.clone() };
+    let is_whole = refused.is_empty();
+    let settings = options.settings.clone();
+    let keeping = Keeping { resources: configuration.resources, stores, settings, refused };
     Ok(Loaded { keeping, is_whole })
 }
 
@@ -112,7 +114,7 @@ fn stores(options: &Options, configuration: &mut Configuration) -> Result<Vec<Ar
 async fn once(options: &Options, waits: bool) -> Result<ExitCode, Failed> {
     let Loaded { mut keeping, is_whole } = load(options, true)?;
     let (ledger, outside) = (ledger(options)?, Outside::open(&options.told).await?);
-    outside.configured(&keeping.resources);
+    outside.configured(&keeping);
     let outcome = if waits {
         waypost_agent::settle(keeping.setup(ledger, outside), stopped()?).await
     } else {
