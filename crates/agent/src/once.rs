@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_backend::{Backend, Continuity, Result, Update, View};
-use waypost_model::{Key, Position, Prefix};
+use waypost_model::{Key, Prefix};
 
 use crate::engine::Event;
-use crate::run::{Agent, Setup};
+use crate::run::{Agent, Setup, nothing};
 use crate::{Failure, Observer, Report};
 
 /// How a pass ended.
@@ -50,12 +50,6 @@ pub async fn once(mut setup: Setup) -> std::result::Result<Outcome, Failure> {
         agent.start().await;
     }
     Ok(if agent.engine.is_in_sync() { Outcome::InSync } else { Outcome::NotInSync })
-}
-
-/// The view of a store that nobody wants anything of: it is not asked.
-pub(crate) fn nothing() -> Update {
-    let view = View::empty(Position::fixed());
-    Update::Changed { view, changed: Vec::new(), continuity: Continuity::First }
 }
 
 /// Everything below `prefixes`, as the first view of a Mirror.

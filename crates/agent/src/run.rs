@@ -7,12 +7,11 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use waypost_backend::{Backend, Mirror, MirrorSettings, Updates};
-use waypost_model::Prefix;
+use waypost_backend::{Backend, Continuity, Mirror, MirrorSettings, Update, Updates, View};
+use waypost_model::{Position, Prefix};
 
 use crate::apply::{Policy, Work};
 use crate::engine::{Action, Engine, Event, Means, Pace, Reload};
-use crate::once::nothing;
 use crate::{Failure, Ledger, Observer, Outcome, Report, Resource, Step, command, docker, resource};
 
 /// What an agent works on, and with.
@@ -160,6 +159,12 @@ async fn work(setup: Setup, stop: impl Future<Output = ()>, ends_in_sync: bool) 
             agent.handle(event);
         }
     }
+}
+
+/// The view of a store that nobody wants anything of: it is not asked.
+pub(crate) fn nothing() -> Update {
+    let view = View::empty(Position::fixed());
+    Update::Changed { view, changed: Vec::new(), continuity: Continuity::First }
 }
 
 /// The next update of any store. A Mirror ends with its updates only, so there is always a next one.

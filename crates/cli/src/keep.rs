@@ -129,7 +129,7 @@ pub(crate) async fn keep(
                 outside.stopping();
             }
         };
-        outside.configured(&keeping);
+        outside.configured(&keeping.resources, &keeping.refused);
         let setup = keeping.setup(Arc::clone(&ledger), Arc::clone(&outside) as Arc<dyn Observer>);
         waypost_agent::run(setup, until).await.map_err(|failure| failure.to_string())?;
     }

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
-use waypost_agent::{Log, Observer, Report};
+use waypost_agent::{Log, Observer, Report, Resource};
 use waypost_status::{Board, Event};
 
 use crate::Failed;
-use crate::keep::Keeping;
 
 /// How a difference is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +60,11 @@ impl Outside {
     }
 
     /// Another configuration is in force. What of it cannot be worked on is not as wanted.
-    pub(crate) fn configured(&self, keeping: &Keeping) {
+    pub(crate) fn configured(&self, resources: &[Resource], refused: &[String]) {
         let Some(board) = &self.board else { return };
-        let names: Vec<&str> = keeping.resources.iter().map(|resource| &*resource.name).collect();
+        let names: Vec<&str> = resources.iter().map(|resource| &*resource.name).collect();
         board.note(&Event::Configured(&names));
-        for problem in &keeping.refused {
+        for problem in refused {
             // `file:line:column: what is wrong`, and below it the line itself.
             let reason = problem.lines().next().unwrap_or_default();
             let (resource, _) = reason.split_once(':').unwrap_or((reason, ""));

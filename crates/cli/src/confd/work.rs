@@ -114,7 +114,7 @@ fn stores(options: &Options, configuration: &mut Configuration) -> Result<Vec<Ar
 async fn once(options: &Options, waits: bool) -> Result<ExitCode, Failed> {
     let Loaded { mut keeping, is_whole } = load(options, true)?;
     let (ledger, outside) = (ledger(options)?, Outside::open(&options.told).await?);
-    outside.configured(&keeping);
+    outside.configured(&keeping.resources, &keeping.refused);
     let outcome = if waits {
         waypost_agent::settle(keeping.setup(ledger, outside), stopped()?).await
     } else {
