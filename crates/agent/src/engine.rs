@@ -19,7 +19,8 @@ use waypost_template::Reads;
 use crate::guard::{Comparison, Doubt, Verdict, judge};
 use crate::ledger::{Hash, Known};
 use crate::names::{count, name, sees};
-use crate::{Difference, Failure, Report, Resource, docker};
+use crate::target::{Reload, Target};
+use crate::{Difference, Failure, Report, Resource};
 
 /// How many resources are applied at once.
 const APPLIED_AT_ONCE: usize = 4;
@@ -108,52 +109,6 @@ impl Change {
     fn asks_for_a_reload(&self) -> bool {
         matches!(self, Change::None { reload_owed: true } | Change::Swapped { .. })
     }
-}
-
-/// A reload, ready to run.
-#[derive(Debug, Clone)]
-pub(crate) struct Reload {
-    /// A command's line with its paths filled in, or what else is done: equal ones are one target.
-    pub(crate) name: Arc<str>,
-    pub(crate) means: Means,
-    /// How long after it began the next one may begin.
-    pub(crate) min_interval: Duration,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum Means {
-    /// The name is the line.
-    Command {
-        timeout: Duration,
-    },
-    Docker(docker::Signal),
-}
-
-impl Reload {
-    /// Takes what another resource wants of the same reload.
-    fn join(&mut self, other: Reload) {
-        self.min_interval = self.min_interval.max(other.min_interval);
-        if let (Means::Command { timeout }, Means::Command { timeout: others }) =
-            (&mut self.means, other.means)
-        {
-            *timeout = others.max(*timeout);
-        }
-    }
-}
-
-/// A reload, and what is known of it; resources with the same one share it.
-#[derive(Debug)]
-struct Target {
-    reload: Reload,
-    owed: bool,
-    /// At which event it became owed: what was dirty before is taken along, what became so later is not.
-    owed_at: u64,
-    /// When its rate limit lets it begin again.
-    limited_until: Option<Instant>,
-    /// What the reload in flight finds: each resource's content, and the view it was rendered from.
-    running: Option<Vec<(usize, Hash, View)>>,
-    retry_at: Option<Instant>,
-    backoff: Backoff,
 }
 
 #[derive(Debug)]
@@ -418,7 +373,9 @@ impl Engine {
                         && matches!(done.change, Change::None { .. })
                 });
                 match state.target.filter(|_| done.change.asks_for_a_reload() && !is_being_read) {
-                    Some(target) => actions.extend(self.targets[target].owe(self.events, now)),
+                    Some(target) => {
+                        actions.extend(self.targets[target].owe(self.events, now).map(Action::Report));
+                    }
                     None if is_being_read => {}
                     None => {
                         actions.push(Action::Running { resource: number, content: done.content, view });
@@ -593,29 +550,6 @@ impl Engine {
 impl Pace {
     fn at_once(&self) -> usize {
         if self.fail_fast || self.in_order { 1 } else { APPLIED_AT_ONCE }
-    }
-}
-
-impl Target {
-    /// A reload is owed from now on; tells if its rate limit puts it off.
-    fn owe(&mut self, event: u64, now: Instant) -> Option<Action> {
-        if !self.owed {
-            (self.owed, self.owed_at) = (true, event);
-        }
-        self.retry_at = None;
-        let pause = self.limited_until?.saturating_duration_since(now);
-        Some(Action::Report(Report::PutOff { command: Arc::clone(&self.reload.name), pause }))
-    }
-
-    /// True if the reload in flight finds `content` of that resource.
-    fn is_reading(&self, resource: usize, content: Hash) -> bool {
-        let found = self.running.iter().flatten();
-        found.into_iter().any(|(number, read, _)| (*number, *read) == (resource, content))
-    }
-
-    /// True if a reload is owed that can start as soon as its resources are in place.
-    fn is_waiting(&self) -> bool {
-        self.owed && self.running.is_none() && self.retry_at.is_none() && self.limited_until.is_none()
     }
 }
 

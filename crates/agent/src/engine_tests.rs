@@ -9,6 +9,7 @@ use waypost_template::{Context, Limits, MemoryNames, NoFiles, Os, Template};
 
 use super::*;
 use crate::Step;
+use crate::target::Means;
 
 const PACE: Pace = Pace {
     settle: Duration::from_secs(30),

@@ -20,6 +20,7 @@ mod report;
 mod resource;
 mod run;
 mod source;
+mod target;
 mod trial;
 mod world;
 

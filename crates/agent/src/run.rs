@@ -11,7 +11,8 @@ use waypost_backend::{Backend, Continuity, Mirror, MirrorSettings, Update, Updat
 use waypost_model::{Position, Prefix};
 
 use crate::apply::{Policy, Work};
-use crate::engine::{Action, Engine, Event, Means, Pace, Reload};
+use crate::engine::{Action, Engine, Event, Pace};
+use crate::target::{Means, Reload};
 use crate::{Failure, Ledger, Observer, Outcome, Report, Resource, Step, command, docker, resource};
 
 /// What an agent works on, and with.
