@@ -12,9 +12,10 @@ use std::process::Command;
 
 use crate::{Outcome, cargo};
 
-/// A binary that a chore needs.
+/// A binary or a file that a chore needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Needed {
+    /// The name of a program, or the path of a library's file.
     binary: &'static str,
     package: &'static str,
     /// The units that the package, and those it brings along, would start.
@@ -45,13 +46,57 @@ const NETCAT: Needed = tool("nc.openbsd", "netcat-openbsd");
 const GO: Needed = tool("go", "golang-go");
 const CXX: Needed = tool("c++", "g++");
 const UNSHARE: Needed = tool("unshare", "util-linux");
+const MEMCACHED: Needed = Needed { binary: "memcached", package: "memcached", services: &["memcached"] };
+const REDIS: Needed = Needed { binary: "redis-server", package: "redis-server", services: &["redis-server"] };
+const POSTGRES: Needed = Needed { binary: "pg_ctlcluster", package: "postgresql", services: &["postgresql"] };
+const MARIADB: Needed = Needed { binary: "mariadbd", package: "mariadb-server", services: &["mariadb"] };
+const VARNISH: Needed =
+    Needed { binary: "varnishd", package: "varnish", services: &["varnish", "varnishncsa"] };
+const PHP_FPM: Needed = Needed { binary: "php-fpm8.2", package: "php-fpm", services: &["php8.2-fpm"] };
+const PHP: Needed = tool("php", "php-cli");
+const PHPUNIT: Needed = tool("phpunit", "phpunit");
+
+/// What the PHP client, its tests and the site are made of besides; WordPress brings an Apache module, and no
+/// Apache.
+const PHP_LIBRARIES: [Needed; 17] = [
+    tool("/usr/lib/php/20220829/apcu.so", "php-apcu"),
+    tool("/usr/lib/php/20220829/curl.so", "php-curl"),
+    tool("/usr/lib/php/20220829/intl.so", "php-intl"),
+    tool("/usr/lib/php/20220829/mbstring.so", "php-mbstring"),
+    tool("/usr/lib/php/20220829/memcached.so", "php-memcached"),
+    tool("/usr/lib/php/20220829/mysqli.so", "php-mysql"),
+    tool("/usr/lib/php/20220829/opcache.so", "php8.2-opcache"),
+    tool("/usr/lib/php/20220829/pdo_pgsql.so", "php-pgsql"),
+    tool("/usr/lib/php/20220829/redis.so", "php-redis"),
+    tool("/usr/lib/php/20220829/dom.so", "php-xml"),
+    tool("/usr/share/php/Doctrine/DBAL/autoload.php", "php-doctrine-dbal"),
+    tool("/usr/share/php/Doctrine/ORM/autoload.php", "php-doctrine-orm"),
+    tool("/usr/share/php/Symfony/Bundle/FrameworkBundle/autoload.php", "php-symfony-framework-bundle"),
+    tool(
+        "/usr/share/php/Symfony/Component/ExpressionLanguage/autoload.php",
+        "php-symfony-expression-language",
+    ),
+    tool("/usr/share/php/Symfony/Component/Yaml/autoload.php", "php-symfony-yaml"),
+    tool("/usr/share/wordpress/wp-includes/version.php", "wordpress"),
+    tool(
+        "/usr/share/wordpress/wp-content/themes/twentytwentythree/style.css",
+        "wordpress-theme-twentytwentythree",
+    ),
+];
 
 /// What the demo starts.
 pub(crate) const DEMO: &[Needed] = &[NGINX];
 
 /// What the tests start.
-pub(crate) const TEST: &[Needed] =
-    &[ETCD, ETCDCTL, NGINX, SETPRIV, STRACE, IP, PYTHON, PIP, DOCKERD, DOCKER, BUSYBOX, NETCAT, UNSHARE];
+pub(crate) const TEST: &[Needed] = &[
+    ETCD, ETCDCTL, NGINX, SETPRIV, STRACE, IP, PYTHON, PIP, DOCKERD, DOCKER, BUSYBOX, NETCAT, UNSHARE,
+    MEMCACHED, REDIS, POSTGRES, MARIADB, VARNISH, PHP_FPM, PHP, PHPUNIT,
+];
+
+/// What the tests start or load.
+pub(crate) fn test() -> Vec<Needed> {
+    [TEST, &PHP_LIBRARIES].concat()
+}
 
 /// What the benchmark starts.
 pub(crate) const BENCH: &[Needed] = &[ETCD, PYTHON];
@@ -67,7 +112,7 @@ const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /// Makes sure that all of `needed` are there, by installing if that is possible.
 pub(crate) fn ensure(needed: &[Needed]) -> Outcome<()> {
-    let missing = missing(needed, |binary| find(binary).is_some());
+    let missing = missing(needed, is_there);
     if missing.is_empty() {
         return Ok(());
     }
@@ -82,7 +127,7 @@ pub(crate) fn ensure(needed: &[Needed]) -> Outcome<()> {
     apt_get(&args)?;
     disable_services(&missing);
 
-    let still = self::missing(&missing, |binary| find(binary).is_some());
+    let still = self::missing(&missing, is_there);
     if still.is_empty() {
         Ok(())
     } else {
@@ -95,6 +140,11 @@ pub(crate) fn find(binary: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let system = SYSTEM_DIRECTORIES.iter().map(PathBuf::from);
     env::split_paths(&path).chain(system).map(|dir| dir.join(binary)).find(|file| is_executable(file))
+}
+
+/// True for a program that can be found, and for a file that exists.
+fn is_there(binary: &str) -> bool {
+    if binary.starts_with('/') { Path::new(binary).exists() } else { find(binary).is_some() }
 }
 
 fn missing(needed: &[Needed], is_there: impl Fn(&str) -> bool) -> Vec<Needed> {

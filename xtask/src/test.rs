@@ -22,7 +22,7 @@ const FUZZ_SECONDS: u64 = 20;
 /// All checks; with `filters`, only the tests whose names contain one of them.
 pub(crate) fn run(filters: &[String]) -> Outcome<()> {
     let mut steps = Steps::default();
-    steps.run("packages", || packages::ensure(packages::TEST))?;
+    steps.run("packages", || packages::ensure(&packages::test()))?;
     if filters.is_empty() {
         check(&mut steps)?;
     }

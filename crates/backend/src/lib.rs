@@ -26,6 +26,7 @@ mod mirror;
 mod patient;
 mod poll;
 mod registration;
+mod services;
 #[cfg(feature = "http1")]
 mod speaks;
 #[cfg(feature = "srv")]
@@ -42,4 +43,5 @@ pub use mirror::{Mirror, Update, Updates};
 pub use patient::Patient;
 pub use poll::{Poll, Readable};
 pub use registration::{Lease, Registration};
+pub use services::Found;
 pub use view::View;

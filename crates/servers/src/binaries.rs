@@ -20,6 +20,14 @@ pub const PACKAGES: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
     ("nc.openbsd", "netcat-openbsd"),
     ("unshare", "util-linux"),
+    ("memcached", "memcached"),
+    ("redis-server", "redis-server"),
+    ("pg_ctlcluster", "postgresql"),
+    ("mariadbd", "mariadb-server"),
+    ("varnishd", "varnish"),
+    ("php-fpm8.2", "php-fpm"),
+    ("php", "php-cli"),
+    ("phpunit", "phpunit"),
 ];
 
 /// Set by `cargo xtask test`: a missing server is a failure, not a skip.
