@@ -11,6 +11,7 @@ use crate::{Outcome, cargo, packages, root};
 pub(crate) fn run(args: &[String]) -> Outcome<()> {
     match args.split_first() {
         Some((what, rest)) if what == "templates" => templates(rest),
+        Some((what, rest)) if what == "lookup" => lookup(rest),
         _ => servers(args),
     }
 }
@@ -37,6 +38,17 @@ fn templates(args: &[String]) -> Outcome<()> {
     let example = |name| workspace.released("examples").join(name);
     let ours = [("BODIES_BIN", example("bodies")), ("ALLOCATIONS_BIN", example("allocations"))];
     rig("templates.py", args, ours.into_iter().chain([("GO_BODIES_BIN", go)]))
+}
+
+/// Look-ups of a service, in Rust and in PHP.
+fn lookup(args: &[String]) -> Outcome<()> {
+    packages::ensure(&packages::bench_lookup())?;
+    let workspace = Workspace::load()?;
+    cargo::run(cargo::command(["build", "--release", "--package=waypost-cli", "--package=waypost-bench"]))?;
+    let example = ["build", "--release", "--package=waypost-discover", "--example=lookup"];
+    cargo::run(cargo::command(example))?;
+    let binaries = [("WAYPOST_BIN", "waypost"), ("ASKS_BIN", "asks"), ("LOOKUP_BIN", "examples/lookup")];
+    rig("lookup.py", args, binaries.map(|(variable, binary)| (variable, workspace.released(binary))))
 }
 
 /// Builds one of the programs in bench/go; returns its binary.

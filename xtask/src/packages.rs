@@ -101,6 +101,11 @@ pub(crate) fn test() -> Vec<Needed> {
 /// What the benchmark starts.
 pub(crate) const BENCH: &[Needed] = &[ETCD, PYTHON];
 
+/// What look-ups are compared with.
+pub(crate) fn bench_lookup() -> Vec<Needed> {
+    [&[ETCD, PYTHON, PHP_FPM, REDIS][..], &PHP_LIBRARIES].concat()
+}
+
 /// What builds the programs in bench/go, and compares them with ours.
 pub(crate) const BENCH_TEMPLATES: &[Needed] = &[GO, PYTHON];
 
