@@ -23,13 +23,16 @@ mod certificates;
 mod client;
 mod docker;
 mod etcd;
+mod fastcgi;
 mod http;
 mod mariadb;
 mod nginx;
+mod php_fpm;
 mod ports;
 mod process;
 mod proxy;
 mod scratch;
+mod varnish;
 mod wait;
 
 pub use binaries::{PACKAGES, available, find};
@@ -40,10 +43,12 @@ pub use etcd::{Etcd, EtcdCluster, EtcdGrpcProxy, EtcdOptions, Permission};
 pub use http::Http;
 pub use mariadb::MariaDb;
 pub use nginx::{Nginx, NginxLayout};
+pub use php_fpm::{PhpFpm, PhpFpmOptions};
 pub use ports::Ports;
 pub use process::{Process, Signal};
 pub use proxy::Proxy;
 pub use scratch::{Scratch, Storage};
+pub use varnish::Varnish;
 pub use wait::{wait_for, wait_until};
 
 /// Ends the calling test early, with a printed line, when one of the named servers is missing.
