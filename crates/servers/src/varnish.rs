@@ -157,7 +157,8 @@ impl Varnish {
     pub fn active_vcl(&self) -> Option<String> {
         let list = self.adm(["vcl.list"]);
         let active = list.lines().find(|line| line.starts_with("active"))?;
-        active.split_whitespace().nth(3).map(str::to_owned)
+        // Status, state, temperature, how many use it, name, and perhaps labels.
+        active.split_whitespace().nth(4).map(str::to_owned)
     }
 
     /// The pid of the managing process.
