@@ -59,8 +59,12 @@ pub(crate) fn post(
     request("POST", url, headers, body, timeout)
 }
 
-/// Sends any request.
-pub(crate) fn request(
+/// Sends any request, with `headers` besides `Host`, which may be among them, and the body's length.
+///
+/// # Errors
+///
+/// As for [`get`].
+pub fn request(
     method: &str,
     url: &str,
     headers: &[(&str, &str)],
@@ -73,7 +77,10 @@ pub(crate) fn request(
     let stream = TcpStream::connect_timeout(&address, timeout)?;
     stream.set_nodelay(true)?;
 
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        head.push_str(&format!("Host: {host}\r\n"));
+    }
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

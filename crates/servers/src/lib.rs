@@ -41,7 +41,7 @@ mod wait;
 
 pub use binaries::{PACKAGES, available, find};
 pub use certificates::Certificates;
-pub use client::{Response, get, get_within};
+pub use client::{Response, get, get_within, request};
 pub use docker::{Docker, docker_is_permitted, install};
 pub use etcd::{Etcd, EtcdCluster, EtcdGrpcProxy, EtcdOptions, Permission};
 pub use http::Http;
