@@ -1,4 +1,5 @@
-//! What waypost tells of itself: metrics, and whether what runs is what is wanted.
+//! What waypost tells: of itself, metrics, and whether what runs is what is wanted; of the registry, what the
+//! applications of this host ask for (see [`api`]).
 //!
 //! A [`Board`] takes plain [`Event`]s, and [`serve`] answers from it over HTTP: `/metrics`, `/health`, `/ready`
 //! and `/ready/detailed`. Ready means that every store was read and answers, and that every file is as wanted
@@ -6,6 +7,7 @@
 //!
 //! Events carry names, counts and reasons, never the value of a key.
 
+pub mod api;
 mod board;
 mod metrics;
 mod serve;
