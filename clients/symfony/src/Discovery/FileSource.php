@@ -1,0 +1,61 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Waypost\Discovery;
+
+/** A document that the agent writes and swaps in whole; reading it never waits for anybody. */
+abstract class FileSource implements Source
+{
+    /** What was read last, and serves when the file cannot be read any more. */
+    private ?array $last = null;
+
+    public function __construct(protected readonly string $file)
+    {
+    }
+
+    public function get(string $service, bool $fresh = false): Service
+    {
+        if ($fresh && $this instanceof Forgetful) {
+            $this->forget();
+        }
+        $document = $this->read();
+        if (!isset($document['services'])) {
+            $document = $this->last ?? throw Unavailable::because($service, $this->file, $this->trouble());
+        }
+        $this->last = $document;
+        $records = $document['services'][$service]
+            ?? throw Unavailable::because($service, $this->file, 'it does not list this service');
+
+        return new Service($service, $records);
+    }
+
+    /** The agent touches an empty file beside the document, `.NAME.seen`, as long as the registry answers. */
+    public function age(): ?float
+    {
+        $seen = dirname($this->file).'/.'.basename($this->file).'.seen';
+        clearstatcache(true, $seen);
+        $at = is_file($seen) ? filemtime($seen) : false;
+
+        return $at === false ? null : max(0.0, microtime(true) - $at);
+    }
+
+    public function version(): ?string
+    {
+        return ($this->read() ?? $this->last)['version'] ?? null;
+    }
+
+    /** The document; null if there is none, or something else is in the file. */
+    abstract protected function read(): ?array;
+
+    private function trouble(): string
+    {
+        clearstatcache(true, $this->file);
+
+        return match (true) {
+            !file_exists($this->file) => 'there is no such file',
+            !is_readable($this->file) => 'it may not be read',
+            default => 'it is not what waypost writes',
+        };
+    }
+}

@@ -1,0 +1,34 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Waypost\Discovery;
+
+/**
+ * The agent's services.php. Under opcache it is an immutable array in shared memory: a look-up copies and decodes
+ * nothing, whatever the file's size.
+ *
+ * opcache sees a new file after up to `opcache.revalidate_freq` + 1 seconds, and never where
+ * `opcache.validate_timestamps` is 0, unless somebody tells it: the agent does, by resources/invalidate.php.
+ */
+final class PhpFileSource extends FileSource implements Forgetful
+{
+    public function forget(): void
+    {
+        if (function_exists('opcache_invalidate')) {
+            // Forced: opcache compares modification times in whole seconds, and two versions may share one.
+            @opcache_invalidate($this->file, true);
+        }
+    }
+
+    protected function read(): ?array
+    {
+        try {
+            $document = @include $this->file;
+        } catch (\ParseError) {
+            return null;
+        }
+
+        return is_array($document) ? $document : null;
+    }
+}

@@ -1,0 +1,60 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Waypost\Doctrine;
+
+/**
+ * How often something may still be tried, and for how long: one for each operation of the application.
+ *
+ * @internal
+ */
+class Attempts
+{
+    private int $begun = 0;
+
+    private int $pauses = 0;
+
+    private readonly float $end;
+
+    /** Times are in seconds; `pause` is the first one. */
+    public function __construct(private readonly int $most, float $budget, private readonly float $pause)
+    {
+        $this->end = $this->now() + $budget;
+    }
+
+    /** Counts one; false if there is none left. */
+    public function begin(): bool
+    {
+        if ($this->begun >= $this->most || ($this->begun > 0 && $this->now() >= $this->end)) {
+            return false;
+        }
+        ++$this->begun;
+
+        return true;
+    }
+
+    /** Sleeps, twice as long each time and up to half as much again by chance; false if that would take too long. */
+    public function pause(): bool
+    {
+        $pause = $this->pause * 2 ** $this->pauses;
+        $pause += $pause * random_int(0, 500) / 1000;
+        if ($this->begun >= $this->most || $this->now() + $pause >= $this->end) {
+            return false;
+        }
+        ++$this->pauses;
+        $this->sleep($pause);
+
+        return true;
+    }
+
+    protected function now(): float
+    {
+        return microtime(true);
+    }
+
+    protected function sleep(float $seconds): void
+    {
+        usleep((int) ($seconds * 1_000_000));
+    }
+}

@@ -1,0 +1,77 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Waypost\Doctrine;
+
+/**
+ * What the text of a statement lets one say for certain. Everything else is taken for the worst.
+ *
+ * The text is looked at as it is, literals and comments too: what they hold can only make a statement look worse.
+ *
+ * @internal
+ */
+final class Statements
+{
+    private const WRITES = 'insert|update|delete|replace|merge|truncate';
+
+    /** These leave nothing behind in the session, unless SESSION matches. */
+    private const SESSIONLESS = '/^[\s(]*(select|with|show|values|table|explain|describe|desc|'.self::WRITES
+        .'|create|alter|drop|analyze|optimize|vacuum|reindex|grant|revoke|comment)\b/i';
+
+    /** Temporary tables, variables, locks and settings live in the session; what it last did can be asked for. */
+    private const SESSION = '/@|:=|\btemp(orary)?\b|\b(get_lock|release_lock|release_all_locks|is_used_lock)\b|advisory'
+        .'|\b(set_config|setseed|last_insert_id|found_rows|row_count|currval|lastval|connection_id|pg_backend_pid)\b/i';
+
+    private const WRITE = '/^[\s(]*(with|select|create|alter|drop|'.self::WRITES.')\b/i';
+
+    private const READ = '/^[\s(]*(select|with|show)\b/i';
+
+    private const NOT_ONLY_READ = '/\b(into|call|'.self::WRITES.')\b/i';
+
+    /** A name before a parenthesis, also a quoted one; a keyword is matched too. */
+    private const CALL = '/([\w.$]+|["`\]])\s*\(/';
+
+    /** Functions that only compute, and words of SQL that a parenthesis may follow. */
+    private const PURE = [
+        'abs', 'avg', 'cast', 'ceil', 'ceiling', 'char_length', 'coalesce', 'concat', 'concat_ws', 'convert', 'count',
+        'date', 'date_add', 'date_format', 'date_part', 'date_sub', 'date_trunc', 'datediff', 'day', 'dense_rank',
+        'extract', 'floor', 'format', 'greatest', 'group_concat', 'hour', 'if', 'ifnull', 'json_extract', 'least',
+        'left', 'length', 'lower', 'ltrim', 'max', 'md5', 'min', 'minute', 'mod', 'month', 'now', 'nullif', 'position',
+        'power', 'rank', 'replace', 'right', 'round', 'row_number', 'rtrim', 'second', 'sqrt', 'string_agg',
+        'substr', 'substring', 'sum', 'timestampdiff', 'to_char', 'trim', 'upper', 'year',
+        'all', 'and', 'any', 'as', 'between', 'by', 'case', 'distinct', 'else', 'except', 'exists', 'filter', 'from',
+        'having', 'in', 'intersect', 'join', 'like', 'limit', 'not', 'offset', 'on', 'or', 'over', 'select', 'some',
+        'then', 'union', 'using', 'values', 'when', 'where', 'with', 'within',
+    ];
+
+    /** True if the statement changes nothing, so that doing it twice is doing it once. */
+    public static function isRead(string $sql): bool
+    {
+        if (preg_match(self::READ, $sql) !== 1 || preg_match(self::NOT_ONLY_READ, $sql) === 1) {
+            return false;
+        }
+        preg_match_all(self::CALL, $sql, $calls);
+        $unknown = array_diff(array_map('strtolower', $calls[1]), self::PURE);
+
+        return $unknown === [] && !self::touchesSession($sql) && self::isSingle($sql);
+    }
+
+    /** True if a server that refuses it for being read-only has done no part of it. */
+    public static function isAtomic(string $sql): bool
+    {
+        return preg_match(self::WRITE, $sql) === 1 && !self::touchesSession($sql) && self::isSingle($sql);
+    }
+
+    /** True if the session may be another one after it, which a new connection would not have. */
+    public static function touchesSession(string $sql): bool
+    {
+        return preg_match(self::SESSIONLESS, $sql) !== 1 || preg_match(self::SESSION, $sql) === 1;
+    }
+
+    /** A semicolon in a literal counts as well. */
+    private static function isSingle(string $sql): bool
+    {
+        return !str_contains(rtrim($sql, "; \n\r\t"), ';');
+    }
+}
