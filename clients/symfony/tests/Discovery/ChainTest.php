@@ -1,0 +1,113 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Waypost\Tests\Discovery;
+
+use PHPUnit\Framework\TestCase;
+use Waypost\Discovery\ApcuSource;
+use Waypost\Discovery\ChainSource;
+use Waypost\Discovery\PhpFileSource;
+use Waypost\Discovery\Unavailable;
+use Waypost\Tests\FakeSource;
+use Waypost\Tests\Scratch;
+
+final class ChainTest extends TestCase
+{
+    public function testTheFileAnswersAsARule(): void
+    {
+        [$file, $agent] = [FakeSource::ports(1), FakeSource::ports(2)];
+        self::assertSame(1, (new ChainSource($file, $agent))->get('db')->pick()->port);
+        self::assertSame([[false], []], [$file->asked, $agent->asked]);
+    }
+
+    public function testAFreshAnswerIsTheAgents(): void
+    {
+        [$file, $agent] = [FakeSource::ports(1), FakeSource::ports(2)];
+        self::assertSame(2, (new ChainSource($file, $agent))->get('db', true)->pick()->port);
+        self::assertSame([[], [true]], [$file->asked, $agent->asked]);
+    }
+
+    public function testTheFileAnswersAfterAnAgentThatDoesNot(): void
+    {
+        [$file, $agent] = [FakeSource::ports(1), new FakeSource(null)];
+        self::assertSame(1, (new ChainSource($file, $agent))->get('db', true)->pick()->port);
+        self::assertSame([true], $file->asked);
+    }
+
+    public function testTheAgentAnswersWhereThereIsNoFile(): void
+    {
+        $chain = new ChainSource(new PhpFileSource('/nowhere/services.php'), FakeSource::ports(2));
+        self::assertSame(2, $chain->get('db')->pick()->port);
+    }
+
+    public function testWhenNobodyAnswersAnyMoreTheLastAnswerDoes(): void
+    {
+        $chain = new ChainSource(new FakeSource([FakeSource::record(1)], null), new FakeSource(null));
+        self::assertSame(1, $chain->get('db')->pick()->port);
+        self::assertSame(1, $chain->get('db')->pick()->port);
+        self::assertSame(1, $chain->get('db', true)->pick()->port);
+    }
+
+    public function testWhenNobodyEverAnsweredAllSourcesAreNamed(): void
+    {
+        $this->expectException(Unavailable::class);
+        $this->expectExceptionMessageMatches('{fake: told so; fake: told so\. See that "waypost run"}');
+        (new ChainSource(new FakeSource(null), new FakeSource(null)))->get('db');
+    }
+
+    public function testAFreshLookUpTellsOpcacheOfTheFile(): void
+    {
+        $scratch = new Scratch();
+        $file = $scratch->services(['db' => [FakeSource::record(1)]]);
+        $chain = new ChainSource(new PhpFileSource($file), new FakeSource(null));
+        self::assertSame(1, $chain->get('db')->pick()->port);
+        // The same time of modification: opcache would not see it by itself.
+        $before = filemtime($file);
+        $scratch->services(['db' => [FakeSource::record(2)]]);
+        touch($file, $before);
+        self::assertSame(2, $chain->get('db', true)->pick()->port);
+        self::assertSame(2, $chain->get('db')->pick()->port);
+    }
+
+    public function testApcuAnswersForItsTtl(): void
+    {
+        $behind = FakeSource::ports(1, 2);
+        $source = new ApcuSource($behind, 3600, self::prefix());
+        self::assertSame([1, 1], [$source->get('db')->pick()->port, $source->get('db')->pick()->port]);
+        self::assertSame([false], $behind->asked);
+        self::assertSame('fake', $source->version());
+        self::assertLessThan(60, $source->age());
+        self::assertSame(2, $source->get('db', true)->pick()->port, 'a fresh answer goes past it');
+        self::assertSame(2, $source->get('db')->pick()->port, 'and is kept');
+    }
+
+    public function testApcuAsksAgainAfterItsTtl(): void
+    {
+        $source = new ApcuSource(FakeSource::ports(1, 2), 0, self::prefix());
+        self::assertSame([1, 2], [$source->get('db')->pick()->port, $source->get('db')->pick()->port]);
+    }
+
+    public function testWhatApcuKeepsOutlivesItsTtlWhileTheSourceFails(): void
+    {
+        $prefix = self::prefix();
+        (new ApcuSource(FakeSource::ports(1), 0, $prefix))->get('db');
+        $failing = new FakeSource(null);
+        $source = new ApcuSource($failing, 3600, $prefix);
+        apcu_store("$prefix:db", ['checked' => 0.0] + apcu_fetch("$prefix:db"));
+        self::assertSame(1, $source->get('db')->pick()->port, 'also in another process');
+        self::assertSame(1, $source->get('db')->pick()->port);
+        self::assertSame([false], $failing->asked, 'and it is not asked at each look-up');
+    }
+
+    public function testWithoutAnyAnswerApcuHasNone(): void
+    {
+        $this->expectException(Unavailable::class);
+        (new ApcuSource(new FakeSource(null), 1, self::prefix()))->get('db');
+    }
+
+    private static function prefix(): string
+    {
+        return 'test-'.bin2hex(random_bytes(8));
+    }
+}
