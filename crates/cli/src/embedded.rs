@@ -81,7 +81,8 @@ impl Arguments {
     fn plan(&self) -> Result<Plan, Failed> {
         let table = match &self.config {
             None => StoreTable::default(),
-            Some(path) => configuration::store(path)?
+            Some(path) => configuration::tables(path)?
+                .store
                 .ok_or_else(|| format!("{}: there is no [store] table", path.display()))?,
         };
         let mut limits = table.limits;

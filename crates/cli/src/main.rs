@@ -15,6 +15,7 @@ mod gateway;
 mod host;
 mod keep;
 mod kv;
+mod local;
 mod log;
 mod migrate;
 mod outside;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use waypost_agent::{Ledger, Settings};
 
-use crate::configuration::{self, Configuration, Invalid, StoreTable};
+use crate::configuration::{self, ApiTable, Configuration, Invalid, Tables};
 use crate::duration::duration;
 use crate::embedded::Plan;
 use crate::host::{default_state_dir, stopped};
 use crate::keep::{Again, Keeping, keep};
 use crate::outside::{Outside, Told};
-use crate::{Failed, store};
+use crate::{Failed, local, store};
 
 /// What to keep up to date, and where the agent keeps its own state.
 #[derive(Debug, clap::Args)]
@@ -34,17 +34,20 @@ pub(crate) struct Files {
 impl Files {
     /// Reads all resources.
     pub(crate) fn configuration(&self) -> Result<Configuration, Failed> {
-        Ok(self.load()?)
+        Ok(self.load(false)?)
     }
 
-    /// Reads all resources, and the store that is to be served beside the agent.
-    fn with_store(&self) -> Result<(Configuration, Option<StoreTable>), Failed> {
-        Ok(configuration::both(self.load(), configuration::store_in(&self.confdir))?)
+    /// Reads all resources, and what is to be served beside the agent: with the local API there need be none.
+    fn with_tables(&self) -> Result<(Configuration, Tables), Failed> {
+        let tables = configuration::tables_in(&self.confdir);
+        let has_api = tables.as_ref().is_ok_and(|tables| tables.api.is_some());
+        Ok(configuration::both(self.load(has_api), tables)?)
     }
 
-    fn load(&self) -> Result<Configuration, Invalid> {
+    fn load(&self, may_be_empty: bool) -> Result<Configuration, Invalid> {
         let settings = configuration::Settings {
             prefix: self.prefix.clone(),
+            may_be_empty,
             ..configuration::Settings::new(&self.confdir)
         };
         Configuration::load(&settings)
@@ -136,14 +139,27 @@ impl Arguments {
             refused: Vec::new(),
         })
     }
+
+    /// What takes the place of what is kept; what is served beside it stays, `api` among it.
+    fn keeping_again(&self, api: Option<&ApiTable>) -> Result<Keeping, Failed> {
+        let (configuration, tables) = self.files.with_tables()?;
+        local::compare(api, tables.api.as_ref());
+        self.keeping(configuration)
+    }
+
+    async fn serve(&self, api: Option<&ApiTable>) -> Result<Option<waypost_status::api::Serving>, Failed> {
+        let Some(table) = api else { return Ok(None) };
+        let backend = self.store.open()?.backend;
+        Ok(Some(local::serve(table, backend, &self.pace.settings()).await?))
+    }
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
-    let (configuration, table) = arguments.files.with_store()?;
+    let (configuration, tables) = arguments.files.with_tables()?;
     let keeping = arguments.keeping(configuration)?;
     let ledger = arguments.files.ledger()?;
     let (stop, again) = (stopped()?, Again::new(None)?);
-    let serving = match table {
+    let serving = match tables.store {
         Some(table) => Some(Plan::of(table)?.serve().await?),
         None => None,
     };
@@ -154,9 +170,17 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failed> {
             None => stop.await,
         }
     };
-    let load = || arguments.keeping(arguments.files.configuration()?);
-    let outside = Outside::open(&arguments.told()).await?;
-    let ran = keep(keeping, load, again, ledger, outside, stop).await;
+    let ran = async {
+        let outside = Outside::open(&arguments.told()).await?;
+        let api = arguments.serve(tables.api.as_ref()).await?;
+        let load = || arguments.keeping_again(tables.api.as_ref());
+        let kept = keep(keeping, load, again, ledger, outside, stop).await;
+        if let Some(api) = api {
+            api.stop().await;
+        }
+        kept
+    };
+    let ran = ran.await;
     // The agent is first to go: until then it has its registry.
     let closed = match serving {
         Some(serving) => serving.stop().await,

@@ -68,7 +68,8 @@ pub(crate) async fn check(arguments: Arguments) -> Result<ExitCode, Failed> {
     for oddity in oddities {
         findings.push(Finding::described(Grade::Oddity, &oddity));
     }
-    if let (None, Err(Invalid(problems))) = (&arguments.confd, configuration::store_in(&settings.directory)) {
+    if let (None, Err(Invalid(problems))) = (&arguments.confd, configuration::tables_in(&settings.directory))
+    {
         problems.iter().for_each(|problem| findings.push(Finding::described(Grade::Fault, problem)));
     }
     let values = match &arguments.mock_data {

@@ -147,6 +147,7 @@ fn configuration(
         kind,
         check_timeout: layers.time("check-cmd-timeout")?.unwrap_or(default(30)),
         reload_timeout: layers.time("reload-cmd-timeout")?.unwrap_or(default(60)),
+        may_be_empty: false,
     })
 }
 

@@ -64,6 +64,8 @@ pub(super) fn read<'a>(root: &mut Table<'a>, mut table: Table<'a>) -> Option<Acc
         "retry-max-attempts",
         table.integer("retry_max_attempts").into_iter().map(|n| n.get_ref().to_string()).collect(),
     );
+    // Accepted and not looked at: the local API serves the main store only, so that this one is never served.
+    let _ = table.boolean("secret");
     let name = table.required("backend");
     let kind = name.and_then(|name| {
         let kind = Kind::of(name.get_ref(), false);

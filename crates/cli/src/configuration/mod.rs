@@ -3,6 +3,7 @@
 //! Loading reports everything that is wrong with all files, each with file, line and column. To waypost any of
 //! it is the end; called as `confd`, it works on with what confd could work with.
 
+mod api;
 mod backend;
 mod resource;
 mod store;
@@ -15,8 +16,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use api::ApiTable;
 pub(crate) use store::{Bound, StoreTable, address, age, bytes, revisions};
 pub(crate) use table::Problem;
+use table::Table;
 use waypost_agent::Resource;
 
 use crate::access::{Access, Kind};
@@ -61,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) check_timeout: Duration,
     /// Likewise for reloads.
     pub(crate) reload_timeout: Duration,
+    /// Whether there may be no resource at all, since there is other work.
+    pub(crate) may_be_empty: bool,
 }
 
 impl Settings {
@@ -73,6 +78,7 @@ impl Settings {
             kind: Kind::Etcd3,
             check_timeout: Duration::from_secs(30),
             reload_timeout: Duration::from_secs(60),
+            may_be_empty: false,
         }
     }
 }
@@ -118,12 +124,21 @@ pub(crate) fn both<A, B>(one: Result<A, Invalid>, other: Result<B, Invalid>) -> 
     }
 }
 
-/// The `[store]` table of the file; none if it has no such table.
+/// What `waypost.toml` says.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    /// The store that is to be served.
+    pub(crate) store: Option<StoreTable>,
+    /// The local API.
+    pub(crate) api: Option<ApiTable>,
+}
+
+/// The tables of the file.
 ///
 /// # Errors
 ///
 /// [`Invalid`], with everything that is wrong.
-pub(crate) fn store(path: &Path) -> Result<Option<StoreTable>, Invalid> {
+pub(crate) fn tables(path: &Path) -> Result<Tables, Invalid> {
     let shown = path.display().to_string();
     let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
     let source = read(path).map_err(|why| Invalid(vec![why]))?;
@@ -133,17 +148,25 @@ pub(crate) fn store(path: &Path) -> Result<Option<StoreTable>, Invalid> {
         file: &read,
     };
     let describe = |problem: &Problem| problem.describe(&shown, &source);
-    store::read(&source, &around).map_err(|problems| Invalid(problems.iter().map(describe).collect()))
+    read_tables(&source, &around).map_err(|problems| Invalid(problems.iter().map(describe).collect()))
 }
 
-/// The `[store]` table of `waypost.toml` in the configuration directory, if there is one.
+fn read_tables(source: &str, around: &store::Around<'_>) -> Result<Tables, Vec<Problem>> {
+    let mut root = Table::root(source)?;
+    let store = store::read(&mut root, around);
+    let api = api::read(&mut root, around.directory);
+    root.finish();
+    if root.problems.is_empty() { Ok(Tables { store, api }) } else { Err(root.problems) }
+}
+
+/// The tables of `waypost.toml` in the configuration directory; none without that file.
 ///
 /// # Errors
 ///
-/// As for [`store()`].
-pub(crate) fn store_in(directory: &Path) -> Result<Option<StoreTable>, Invalid> {
+/// As for [`tables`].
+pub(crate) fn tables_in(directory: &Path) -> Result<Tables, Invalid> {
     let path = directory.join("waypost.toml");
-    if path.exists() { store(&path) } else { Ok(None) }
+    if path.exists() { tables(&path) } else { Ok(Tables::default()) }
 }
 
 impl Configuration {
@@ -170,14 +193,13 @@ impl Configuration {
     ) -> Result<Configuration, Invalid> {
         let conf_d = settings.directory.join("conf.d");
         let mut read = Configuration::default();
+        let may_lack = settings.dialect.is_confd() || settings.may_be_empty;
         let files = match find(&conf_d) {
             Ok(files) => files,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && settings.dialect.is_confd() => {
-                Vec::new()
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && may_lack => Vec::new(),
             Err(error) => return Err(Invalid(vec![format!("{}: {error}", conf_d.display())])),
         };
-        if files.is_empty() {
+        if files.is_empty() && !settings.may_be_empty {
             read.oddities.push(format!("{}: there is no *.toml file in it", conf_d.display()));
         }
         for path in files {

@@ -180,7 +180,7 @@ fn attributes(table: &mut Table<'_>, dialect: Dialect) -> Attributes {
 
 /// Reads permission bits as Go's `strconv.ParseUint(mode, 0, 32)` does: `"0644"` and `"0o644"` are octal,
 /// `"420"` is decimal. Of a number for confd the nine bits count that Go's `os.Chmod` takes for permissions.
-fn parse_mode(text: &str, dialect: Dialect) -> Option<u32> {
+pub(super) fn parse_mode(text: &str, dialect: Dialect) -> Option<u32> {
     let digits = text.replace('_', "");
     let parse = |digits: &str, radix| u32::from_str_radix(digits, radix).ok();
     let bits = match digits.as_bytes() {

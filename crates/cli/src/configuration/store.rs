@@ -8,7 +8,7 @@ use std::time::Duration;
 use toml::Spanned;
 use waypost_store::{Limits, User};
 
-use super::table::{Problem, Table};
+use super::table::Table;
 use crate::duration::duration;
 
 const DEFAULT_PORT: u16 = 2379;
@@ -53,16 +53,12 @@ pub(super) struct Around<'a> {
     pub(super) file: &'a dyn Fn(&Path) -> Result<String, String>,
 }
 
-/// Reads the file; none if it has no such table.
-pub(super) fn read(source: &str, around: &Around<'_>) -> Result<Option<StoreTable>, Vec<Problem>> {
-    let mut root = Table::root(source)?;
-    let read = root.table("store").map(|mut table| {
-        let read = store(&mut table, around);
-        root.end(table);
-        read
-    });
-    root.finish();
-    if root.problems.is_empty() { Ok(read) } else { Err(root.problems) }
+/// Reads the table in `root`; none if there is none.
+pub(super) fn read(root: &mut Table<'_>, around: &Around<'_>) -> Option<StoreTable> {
+    let mut table = root.table("store")?;
+    let read = store(&mut table, around);
+    root.end(table);
+    Some(read)
 }
 
 fn store(table: &mut Table<'_>, around: &Around<'_>) -> StoreTable {
@@ -168,7 +164,7 @@ fn value<T>(
     parsed(table, key, &text, parse)
 }
 
-fn parsed<T>(
+pub(super) fn parsed<T>(
     table: &mut Table<'_>,
     key: &str,
     text: &Spanned<String>,
@@ -221,6 +217,7 @@ fn count(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::configuration::read_tables;
 
     #[test]
     fn what_the_docs_show_is_read() {
@@ -238,7 +235,8 @@ mod tests {
             variable: &|_| None,
             file: &|path| password.map_or_else(|| missing(path), |password| Ok(password.to_owned())),
         };
-        read(source, &around).map_err(|problems| {
+        let tables = read_tables(source, &around);
+        tables.map(|tables| tables.store).map_err(|problems| {
             problems.iter().map(|problem| problem.describe("waypost.toml", source)).collect()
         })
     }

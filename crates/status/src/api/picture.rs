@@ -72,8 +72,9 @@ impl Picture {
                 return;
             }
         };
-        self.answers = true;
-        let since = self.doubt.as_ref().map(|doubt| doubt.since);
+        // What could not register while it was away needs time again.
+        let was_away = !std::mem::replace(&mut self.answers, true);
+        let since = self.doubt.as_ref().map(|doubt| if was_away { now } else { doubt.since });
         match since.or_else(|| (!continuity.is_continued()).then_some(now)) {
             None => self.believe(view),
             Some(since) => {
@@ -225,6 +226,8 @@ mod tests {
         bench.take(unreachable());
         bench.pass(SETTLE);
         assert_eq!((bench.state(), bench.picture.due(&rules())), ((Some(2), false, Some(30)), None));
+        bench.take(changed(&["/services/db/1"], Continuity::Continued));
+        assert_eq!(bench.picture.due(&rules()), Some(bench.now + SETTLE), "its time begins anew");
     }
 
     #[test]
