@@ -1,0 +1,187 @@
+//! What to do next on the way to a connection: try an endpoint, ask the registry, wait, or give up.
+//!
+//! Never the same endpoint again while there is another that has not failed. After each failure the registry is asked
+//! afresh; and there is a pause only if all that it names has failed already: an address that moved is tried at once.
+//!
+//! The time is an argument here; the I/O is in `connect.rs`.
+
+use std::time::{Duration, Instant};
+
+use waypost_backend::Backoff;
+use waypost_model::{Endpoint, Instance};
+
+use crate::choose::choose;
+
+/// How often, how long and how fast a connection is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// How many attempts there are at most.
+    pub attempts: u32,
+    /// How long all of it may take. It should outlast a fail-over.
+    pub budget: Duration,
+    /// How long one attempt may take. It finds the peer that accepts and never speaks.
+    pub attempt: Duration,
+    /// How long the registry may take to answer.
+    pub ask: Duration,
+    /// The first pause and the longest; they double in between, and each is drawn between half of it and the whole.
+    pub pause: (Duration, Duration),
+    /// For how long an endpoint that failed is tried after all others.
+    pub suspect: Duration,
+}
+
+impl Default for Retry {
+    /// 5 attempts of 1 s each in 2 s, pauses from 0.1 s to 0.8 s, 0.5 s for the registry, suspects for 10 s.
+    fn default() -> Retry {
+        Retry {
+            attempts: 5,
+            budget: Duration::from_secs(2),
+            attempt: Duration::from_secs(1),
+            ask: Duration::from_millis(500),
+            pause: (Duration::from_millis(100), Duration::from_millis(800)),
+            suspect: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Connect to it.
+    Try { instance: Instance, within: Duration },
+    /// Ask the registry.
+    Ask { within: Duration },
+    /// Wait; a change of what is known ends it early.
+    Pause { lasting: Duration },
+    /// No more.
+    GiveUp(GaveUp),
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GaveUp {
+    /// All attempts were made.
+    Attempts,
+    /// The time was over.
+    Budget,
+    /// The last error was one that no other attempt mends.
+    Final,
+}
+
+/// One way to a connection.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    retry: Retry,
+    zone: Option<String>,
+    end: Instant,
+    /// What is known of the service.
+    instances: Vec<Instance>,
+    /// What failed before this began, the oldest failure first.
+    suspects: Vec<Endpoint>,
+    /// What failed here, the oldest failure first.
+    failed: Vec<Endpoint>,
+    tries: u32,
+    /// There was a pause since the last failure.
+    is_rested: bool,
+    backoff: Backoff,
+    random: fastrand::Rng,
+}
+
+impl Attempts {
+    /// Begins at `now`, with endpoints that are to be tried last.
+    pub(crate) fn new(
+        retry: &Retry,
+        zone: Option<&str>,
+        suspects: Vec<Endpoint>,
+        mut random: fastrand::Rng,
+        now: Instant,
+    ) -> Attempts {
+        let (shortest, longest) = retry.pause;
+        Attempts {
+            retry: retry.clone(),
+            zone: zone.map(str::to_owned),
+            end: now + retry.budget,
+            instances: Vec::new(),
+            suspects,
+            failed: Vec::new(),
+            tries: 0,
+            is_rested: false,
+            backoff: Backoff::new(shortest, longest, random.fork()),
+            random,
+        }
+    }
+
+    /// The first step, with what is known already. What is all suspect is not worth trying: it is asked for first.
+    pub(crate) fn begin(&mut self, known: Vec<Instance>, now: Instant) -> Step {
+        self.instances = known;
+        match self.candidate() {
+            Some(instance) if !self.suspects.contains(&instance.endpoint) => self.attempt(instance, now),
+            _ => self.ask(now),
+        }
+    }
+
+    /// The endpoint did not serve.
+    pub(crate) fn failed(&mut self, endpoint: &Endpoint, now: Instant) -> Step {
+        self.failed.retain(|other| other != endpoint);
+        self.failed.push(endpoint.clone());
+        self.is_rested = false;
+        if self.tries >= self.retry.attempts { Step::GiveUp(GaveUp::Attempts) } else { self.ask(now) }
+    }
+
+    /// The registry answered, or this is what is known without it.
+    pub(crate) fn told(&mut self, instances: Vec<Instance>, now: Instant) -> Step {
+        self.instances = instances;
+        match self.candidate() {
+            Some(instance) if self.is_rested || !self.failed.contains(&instance.endpoint) => {
+                self.attempt(instance, now)
+            }
+            _ => self.pause(now),
+        }
+    }
+
+    /// The pause is over.
+    pub(crate) fn rested(&mut self, now: Instant) -> Step {
+        self.is_rested = true;
+        self.ask(now)
+    }
+
+    /// The pause was ended by a change: something else may be there to be tried.
+    pub(crate) fn woken(&mut self, instances: Vec<Instance>, now: Instant) -> Step {
+        self.told(instances, now)
+    }
+
+    fn candidate(&mut self) -> Option<Instance> {
+        let is_older = |suspect: &&Endpoint| !self.failed.contains(suspect);
+        let avoid: Vec<Endpoint> =
+            self.suspects.iter().filter(is_older).chain(&self.failed).cloned().collect();
+        choose(&self.instances, self.zone.as_deref(), &avoid, &mut self.random).cloned()
+    }
+
+    fn attempt(&mut self, instance: Instance, now: Instant) -> Step {
+        self.bounded(self.retry.attempt, now, |attempts, within| {
+            attempts.tries += 1;
+            Step::Try { instance, within }
+        })
+    }
+
+    fn ask(&mut self, now: Instant) -> Step {
+        self.bounded(self.retry.ask, now, |_, within| Step::Ask { within })
+    }
+
+    fn pause(&mut self, now: Instant) -> Step {
+        let lasting = self.backoff.failed(now);
+        self.bounded(lasting, now, |_, lasting| Step::Pause { lasting })
+    }
+
+    /// A step of this length, or what is left of the budget.
+    fn bounded(
+        &mut self,
+        length: Duration,
+        now: Instant,
+        step: impl FnOnce(&mut Attempts, Duration) -> Step,
+    ) -> Step {
+        match self.end.saturating_duration_since(now) {
+            Duration::ZERO => Step::GiveUp(GaveUp::Budget),
+            left => step(self, length.min(left)),
+        }
+    }
+}
