@@ -15,6 +15,8 @@ class Attempts
 
     private int $pauses = 0;
 
+    private bool $isLate = false;
+
     private readonly float $end;
 
     /** Times are in seconds; `pause` is the first one. */
@@ -23,12 +25,17 @@ class Attempts
         $this->end = $this->now() + $budget;
     }
 
-    /** Counts one; false if there is none left. */
+    /**
+     * Counts one; false if there is none left.
+     *
+     * One may begin when time is up: an address that did not answer took all of it, and there is a new one now.
+     */
     public function begin(): bool
     {
-        if ($this->begun >= $this->most || ($this->begun > 0 && $this->now() >= $this->end)) {
+        if ($this->begun >= $this->most || $this->isLate) {
             return false;
         }
+        $this->isLate = $this->now() >= $this->end;
         ++$this->begun;
 
         return true;

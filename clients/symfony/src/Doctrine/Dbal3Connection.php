@@ -24,7 +24,16 @@ final class Dbal3Connection extends DiscoveryConnection implements ServerInfoAwa
 
     public function beginTransaction()
     {
-        return $this->session->begin(static fn (Connection $c) => $c->beginTransaction());
+        return $this->session->begin(static function (Connection $c) {
+            $result = $c->beginTransaction();
+            // DBAL 3 does not look at what mysqli answered, and mysqli throws nothing here.
+            $native = method_exists($c, 'getNativeConnection') ? $c->getNativeConnection() : null;
+            if ($native instanceof \mysqli && $native->errno !== 0) {
+                throw new \mysqli_sql_exception($native->error, $native->errno);
+            }
+
+            return $result;
+        });
     }
 
     public function commit()
@@ -39,6 +48,6 @@ final class Dbal3Connection extends DiscoveryConnection implements ServerInfoAwa
 
     protected function statement(Statement $statement, string $sql): Statement
     {
-        return new Dbal3Statement($this->session, $statement, $sql);
+        return new Dbal3Statement($this->session, $sql, $statement);
     }
 }

@@ -37,6 +37,6 @@ final class Dbal4Connection extends DiscoveryConnection
 
     protected function statement(Statement $statement, string $sql): Statement
     {
-        return new Dbal4Statement($this->session, $statement, $sql);
+        return new Dbal4Statement($this->session, $sql, $statement);
     }
 }

@@ -21,14 +21,18 @@ abstract class DiscoveryStatement implements Statement
     /** True if a stream is bound: what was read of it is gone. */
     private bool $streams = false;
 
-    private int $generation;
+    private Statement $statement;
+
+    /** What the statement is of; after it, since a statement of the driver `pgsql` must not outlive that. */
+    private Connection $connection;
 
     public function __construct(
         private readonly Session $session,
-        private Statement $statement,
         private readonly string $sql,
+        Statement $statement,
     ) {
-        $this->generation = $session->generation();
+        $this->statement = $statement;
+        $this->connection = $session->connection();
     }
 
     /** @param \Closure(Statement): mixed $bind */
@@ -57,9 +61,9 @@ abstract class DiscoveryStatement implements Statement
 
     private function on(Connection $connection): Statement
     {
-        if ($this->generation !== $this->session->generation()) {
+        if ($this->connection !== $connection) {
             $this->statement = $connection->prepare($this->sql);
-            $this->generation = $this->session->generation();
+            $this->connection = $connection;
             foreach ($this->bindings as $bind) {
                 $bind($this->statement);
             }

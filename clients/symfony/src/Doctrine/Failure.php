@@ -42,7 +42,7 @@ final class Failure
     public static function isAway(\Throwable $error): bool
     {
         if (self::isMysql($error)) {
-            return in_array($error->getCode(), self::MYSQL_AWAY, true);
+            return in_array(self::code($error), self::MYSQL_AWAY, true);
         }
 
         // Connection, resources, operator intervention; PDO has HY000 where libpq says nothing.
@@ -55,7 +55,7 @@ final class Failure
     public static function isDenied(\Throwable $error): bool
     {
         if (self::isMysql($error)) {
-            return in_array($error->getCode(), self::MYSQL_DENIED, true);
+            return in_array(self::code($error), self::MYSQL_DENIED, true);
         }
 
         return self::isOther($error) && preg_match(self::PGSQL_DENIED, $error->getMessage()) === 1;
@@ -65,7 +65,7 @@ final class Failure
     public static function isLost(\Throwable $error): bool
     {
         if (self::isMysql($error)) {
-            return in_array($error->getCode(), self::MYSQL_LOST, true);
+            return in_array(self::code($error), self::MYSQL_LOST, true);
         }
         $state = self::state($error);
 
@@ -80,8 +80,8 @@ final class Failure
             return self::state($error) === '25006';
         }
 
-        return in_array($error->getCode(), self::MYSQL_READ_ONLY, true)
-            || ($error->getCode() === self::MYSQL_OPTION_PREVENTS
+        return in_array(self::code($error), self::MYSQL_READ_ONLY, true)
+            || (self::code($error) === self::MYSQL_OPTION_PREVENTS
                 && preg_match('/--(super-)?read-only/', $error->getMessage()) === 1);
     }
 
@@ -90,7 +90,13 @@ final class Failure
     {
         $known = $error instanceof DriverException || $error instanceof \mysqli_sql_exception;
 
-        return $known && is_int($error->getCode()) && $error->getCode() >= 1000;
+        return $known && self::code($error) >= 1000;
+    }
+
+    /** PDO's own exceptions, which DBAL 3 throws at a transaction's ends, have the state in its place. */
+    private static function code(\Throwable $error): int
+    {
+        return (int) ($error instanceof \PDOException ? $error->errorInfo[1] ?? 0 : $error->getCode());
     }
 
     private static function isOther(\Throwable $error): bool

@@ -34,8 +34,6 @@ final class Session
 
     private float $lastUsed;
 
-    private int $generation = 0;
-
     /** @param \Closure(string, \Throwable): void $notice */
     public function __construct(
         private readonly Dialer $dialer,
@@ -51,12 +49,6 @@ final class Session
     public function connection(): Connection
     {
         return $this->connection;
-    }
-
-    /** Another number for another connection. */
-    public function generation(): int
-    {
-        return $this->generation;
     }
 
     /** Hands out what the application may do anything with: this connection stays the only one. */
@@ -204,6 +196,5 @@ final class Session
     {
         [$this->connection, $this->target, $this->broken] = [$connection, $target, null];
         $this->lastUsed = microtime(true);
-        ++$this->generation;
     }
 }

@@ -12,7 +12,8 @@ final class Settings
      * @param string|null $role           which of its instances; null for any; a `replica` may be read-only
      * @param string|null $zone           instances in it are taken before others
      * @param int         $attempts       how often one operation connects at most
-     * @param float       $budget         no attempt and no pause begins later than this after the first one
+     * @param float       $budget         no pause ends, and the same address is not tried again, later than this; one
+     *                                    attempt at a new one may still begin
      * @param float       $pause          before the second attempt at the same address; it doubles each time
      * @param int         $connectTimeout of one attempt; libpq makes 2 of 1
      * @param int|null    $readTimeout    MySQL only: how long the server may be silent, at the greeting and in each

@@ -55,7 +55,7 @@ final class Configuration implements ConfigurationInterface
         $nodes->scalarNode('service')->isRequired()->cannotBeEmpty();
         $nodes->scalarNode('role')->defaultValue('primary')->info('null for any');
         $nodes->integerNode('attempts')->defaultValue(5)->min(1);
-        $nodes->floatNode('budget')->defaultValue(2.0)->min(0)->info('Seconds after which no attempt begins');
+        $nodes->floatNode('budget')->defaultValue(2.0)->min(0)->info('Seconds after which nothing is tried again');
         $nodes->floatNode('pause')->defaultValue(0.1)->min(0)->info('Seconds before the same address is tried again');
         $nodes->integerNode('connect_timeout')->defaultValue(1)->min(1)->info('Seconds for one attempt');
         $nodes->integerNode('read_timeout')->defaultNull()->info('MySQL: seconds for the greeting, and for each query');
