@@ -1,10 +1,11 @@
-//! Brings one destination to what its template makes of a view: render, compare, stage, check, swap.
+//! Brings one destination to what its template or services make of a view: render, compare, stage, check, swap.
 //!
 //! Where nothing is to be changed ([`Policy::noop`]) it ends with the comparison.
 //!
 //! The ledger is told before the swap, so that a reload is owed from the moment the file can be new. Files
 //! are written on a thread that may block, so that a slow disk does not keep the registry waiting.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -15,7 +16,8 @@ use crate::command;
 use crate::engine::{Applied, Change, Done};
 use crate::ledger::{Hash, Known};
 use crate::names::count;
-use crate::place::{Current, Staged, Swapped};
+use crate::place::{self, Current, Staged, Swapped};
+use crate::services::Refused;
 use crate::source::Source;
 use crate::{Difference, Failure, Ledger, Resource, Step};
 
@@ -39,6 +41,15 @@ pub(crate) struct Work {
     policy: Policy,
     /// The destination as it was last put in place, so that it need not be read to be compared.
     current: Mutex<Option<Current>>,
+    /// The marker could not be touched the last time.
+    is_unmarked: AtomicBool,
+}
+
+/// What a render saw.
+#[derive(Default)]
+struct Seen {
+    reads: Option<Reads>,
+    refused: Refused,
 }
 
 /// New content that waits for its check.
@@ -56,31 +67,38 @@ enum Planned {
 
 impl Work {
     pub(crate) fn new(resource: Arc<Resource>, ledger: Arc<Ledger>, policy: Policy) -> Arc<Work> {
-        Arc::new(Work { resource, source: Source::default(), ledger, policy, current: Mutex::default() })
+        Arc::new(Work {
+            resource,
+            source: Source::default(),
+            ledger,
+            policy,
+            current: Mutex::default(),
+            is_unmarked: AtomicBool::default(),
+        })
     }
 
     /// Applies the resource to `view`.
     pub(crate) async fn apply(self: Arc<Work>, view: View) -> Applied {
         let started = Instant::now();
-        let mut reads = None;
-        let result = self.steps(view, &mut reads).await;
-        Applied { result, reads, took: started.elapsed() }
+        let mut seen = Seen::default();
+        let result = self.steps(view, &mut seen).await;
+        Applied { result, reads: seen.reads, refused: seen.refused, took: started.elapsed() }
     }
 
-    async fn steps(self: Arc<Work>, view: View, reads: &mut Option<Reads>) -> Result<Done, Failure> {
+    async fn steps(self: Arc<Work>, view: View, seen: &mut Seen) -> Result<Done, Failure> {
         let Some(check) = &self.resource.check else {
             let work = Arc::clone(&self);
             let (result, looked_at) = blocking(move || {
-                let (prepared, reads) = work.prepare(&view);
-                (prepared.and_then(|prepared| work.finish(prepared, &view)), reads)
+                let (prepared, looked_at) = work.prepare(&view);
+                (prepared.and_then(|prepared| work.finish(prepared, &view)), looked_at)
             })
             .await?;
-            *reads = looked_at;
+            *seen = looked_at;
             return result;
         };
-        let (work, seen) = (Arc::clone(&self), view.clone());
-        let (prepared, looked_at) = blocking(move || work.prepare(&seen)).await?;
-        *reads = looked_at;
+        let (work, same) = (Arc::clone(&self), view.clone());
+        let (prepared, looked_at) = blocking(move || work.prepare(&same)).await?;
+        *seen = looked_at;
         let prepared = prepared?;
         if matches!(prepared.change, Some(Planned::Staged(_))) {
             let line = command::line(check, &self.resource, Step::Check)?;
@@ -90,10 +108,12 @@ impl Work {
     }
 
     /// Renders; stages the result if the destination is to change.
-    fn prepare(&self, view: &View) -> (Result<Prepared, Failure>, Option<Reads>) {
+    fn prepare(&self, view: &View) -> (Result<Prepared, Failure>, Seen) {
         match self.source.render(&self.resource, view) {
-            Ok(rendered) => (self.stage(&rendered.bytes), Some(rendered.reads)),
-            Err(unrendered) => (Err(unrendered.failure), unrendered.reads),
+            Ok(made) => (self.stage(&made.bytes), Seen { reads: Some(made.reads), refused: made.refused }),
+            Err(unrendered) => {
+                (Err(unrendered.failure), Seen { reads: unrendered.reads, refused: Refused::new() })
+            }
         }
     }
 
@@ -152,6 +172,21 @@ impl Work {
             Swapped::InPlace => None,
         };
         Ok(Done { content, change: Change::Swapped { in_place: swapped == Swapped::InPlace } })
+    }
+
+    /// Notes beside the destination that its registry answers: the time of the marker is now. It is not synced,
+    /// since after a power cut nothing answers for a while.
+    pub(crate) fn is_seen(&self) {
+        if self.policy.noop {
+            return;
+        }
+        let marker = self.resource.marker();
+        let failed = place::mark(&marker).err();
+        let was_failing = self.is_unmarked.swap(failed.is_some(), Ordering::Relaxed);
+        if let Some(error) = failed.filter(|_| !was_failing) {
+            let resource = &self.resource.name;
+            tracing::warn!(resource, marker = %marker.display(), %error, "cannot note that the registry answers");
+        }
     }
 
     /// Tells the ledger that `content`, rendered from `view`, is what runs.

@@ -90,6 +90,6 @@ impl Unified<'_> {
 ///
 /// The [`Failure`] that an apply would have, up to the comparison.
 pub fn preview(resource: &Resource, view: &View) -> Result<Difference, Failure> {
-    let rendered = Source::default().render(resource, view).map_err(|unrendered| unrendered.failure)?;
-    Difference::of(resource, &rendered.bytes)
+    let made = Source::default().render(resource, view).map_err(|unrendered| unrendered.failure)?;
+    Difference::of(resource, &made.bytes)
 }

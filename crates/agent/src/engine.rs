@@ -7,26 +7,26 @@
 //! meanwhile costs one more. A reload waits for the resources of its target that are being applied, and no
 //! new ones are begun before it has started, so that a change to many files ends in one reload. A reload that
 //! its rate limit puts off holds nobody back: it is owed, and takes what is there when its time has come.
+//!
+//! What is known of one resource is in `state.rs`, of one reload in `target.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use waypost_backend::{Backoff, Continuity, Update, View};
-use waypost_model::{Key, Position, StoreId};
+use waypost_model::Key;
 use waypost_template::Reads;
 
-use crate::guard::{Comparison, Doubt, Verdict, judge};
+use crate::guard::{Doubt, Verdict, judge};
 use crate::ledger::{Hash, Known};
-use crate::names::{count, name, sees};
+use crate::services::Refused;
+use crate::state::{Phase, State, doubts};
 use crate::target::{Reload, Target};
 use crate::{Difference, Failure, Report, Resource};
 
 /// How many resources are applied at once.
 const APPLIED_AT_ONCE: usize = 4;
-
-/// So many times its debounce a change is put off at most, however often its keys change meanwhile.
-const DEBOUNCES: u32 = 10;
 
 /// How the engine waits.
 #[derive(Debug, Clone)]
@@ -51,9 +51,24 @@ pub(crate) struct Pace {
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Store { store: usize, update: Update },
-    Applied { resource: usize, applied: Applied },
-    Reloaded { target: usize, took: Duration, result: Result<(), Failure> },
+    Store {
+        store: usize,
+        update: Update,
+    },
+    Applied {
+        resource: usize,
+        applied: Applied,
+    },
+    Reloaded {
+        target: usize,
+        took: Duration,
+        result: Result<(), Failure>,
+    },
+    /// Whether what a target's reload brought about still holds.
+    Verified {
+        target: usize,
+        holds: bool,
+    },
     Stop,
 }
 
@@ -66,6 +81,14 @@ pub(crate) enum Action {
     },
     Reload {
         target: usize,
+    },
+    /// Look whether what a target's reload brought about still holds.
+    Verify {
+        target: usize,
+    },
+    /// Note beside a resource's destination that its registry answers.
+    Seen {
+        resource: usize,
     },
     /// Write to the ledger that a resource's content, rendered from a view, is running.
     Running {
@@ -82,6 +105,8 @@ pub(crate) struct Applied {
     pub(crate) result: Result<Done, Failure>,
     /// What the render looked at; none if it did not come to one.
     pub(crate) reads: Option<Reads>,
+    /// The keys whose values are no instances.
+    pub(crate) refused: Refused,
     pub(crate) took: Duration,
 }
 
@@ -109,41 +134,6 @@ impl Change {
     fn asks_for_a_reload(&self) -> bool {
         matches!(self, Change::None { reload_owed: true } | Change::Swapped { .. })
     }
-}
-
-#[derive(Debug)]
-enum Phase {
-    Clean,
-    Dirty,
-    Applying { view: View, again: bool },
-    Failed { until: Instant },
-    Held { until: Option<Instant> },
-}
-
-#[derive(Debug)]
-struct State {
-    resource: Arc<Resource>,
-    target: Option<usize>,
-    phase: Phase,
-    /// At which event it became dirty.
-    dirty_at: u64,
-    reads: Option<Reads>,
-    /// The last view that was applied, and what is in the destination since.
-    believed: Option<(View, Hash)>,
-    /// What an earlier life left, until there is a view.
-    remembered: Option<Known>,
-    doubt: Option<Doubt>,
-    /// The reason for a hold that was told last.
-    told: Option<String>,
-    /// A change that waits for its keys to be quiet.
-    put_off: Option<PutOff>,
-    backoff: Backoff,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct PutOff {
-    since: Instant,
-    until: Instant,
 }
 
 /// What is known of a store.
@@ -188,30 +178,10 @@ impl Engine {
                     targets[known].reload.join(reload);
                     return known;
                 }
-                targets.push(Target {
-                    reload,
-                    owed: false,
-                    owed_at: 0,
-                    limited_until: None,
-                    running: None,
-                    retry_at: None,
-                    backoff: backoff(),
-                });
+                targets.push(Target::new(reload, backoff(), now));
                 targets.len() - 1
             });
-            states.push(State {
-                resource,
-                target,
-                phase: Phase::Dirty,
-                dirty_at: 0,
-                reads: None,
-                believed: None,
-                remembered,
-                doubt: None,
-                told: None,
-                put_off: None,
-                backoff: backoff(),
-            });
+            states.push(State::new(resource, target, remembered, backoff(), now));
         }
         let count = states.iter().map(|state: &State| state.resource.store + 1).max().unwrap_or_default();
         let stores = std::iter::repeat_with(Followed::default).take(count).collect();
@@ -252,6 +222,7 @@ impl Engine {
             }
             Event::Applied { resource, applied } => self.applied(resource, applied, now),
             Event::Reloaded { target, took, result } => self.reloaded(target, took, result, now),
+            Event::Verified { target, holds } => self.verified(target, holds, now),
             Event::Stop => {
                 self.is_stopping = true;
                 Vec::new()
@@ -265,6 +236,7 @@ impl Engine {
         let mut actions = self.start_reloads(now);
         if !self.is_stopping {
             self.start_applies(now, &mut actions);
+            self.look_around(now, &mut actions);
         }
         if self.pace.in_order {
             // Those that a reload waited for may have been held just now.
@@ -279,26 +251,24 @@ impl Engine {
 
     /// True if the resource waits for its turn, and for nothing else.
     fn can_begin(&self, state: &State) -> bool {
-        let is_readable = self.stores[state.resource.store].view.is_some();
-        is_readable && state.put_off.is_none() && matches!(state.phase, Phase::Dirty)
+        self.stores[state.resource.store].view.is_some() && state.is_ready()
     }
 
     /// When [`Engine::schedule`] is wanted, whatever happens before.
     pub(crate) fn deadline(&self) -> Instant {
-        let pauses = self.states.iter().filter_map(|state| match state.phase {
-            Phase::Failed { until } => Some(until),
-            Phase::Held { until } => until,
-            Phase::Dirty => state.put_off.map(|put_off| put_off.until),
-            _ => None,
+        let pauses = self.states.iter().filter_map(State::due_at);
+        let notes = self.states.iter().filter_map(|state| state.seen_at(self.is_answering(state)));
+        let targets = self.targets.iter().enumerate();
+        let retries = targets.flat_map(|(number, target)| {
+            [target.retry_at, target.limited_until, self.verify_at(number)].into_iter().flatten()
         });
-        let retries = self.targets.iter().flat_map(|target| [target.retry_at, target.limited_until]);
-        pauses.chain(retries.flatten()).fold(self.refresh_at, Instant::min)
+        pauses.chain(notes).chain(retries).fold(self.refresh_at, Instant::min)
     }
 
     /// True if nothing is in flight and nothing can be begun without a new event or more time.
     pub(crate) fn is_idle(&self) -> bool {
         let in_flight = self.states.iter().any(|state| matches!(state.phase, Phase::Applying { .. }));
-        !in_flight && self.targets.iter().all(|target| target.running.is_none())
+        !in_flight && self.targets.iter().all(|target| target.running.is_none() && !target.is_verifying)
     }
 
     /// The reload of a target.
@@ -359,15 +329,22 @@ impl Engine {
         let Phase::Applying { view, again } = std::mem::replace(&mut state.phase, Phase::Clean) else {
             return Vec::new();
         };
-        if applied.reads.is_some() {
-            state.reads = applied.reads;
-        }
         let resource = Arc::clone(&state.resource);
         let position = view.position();
         let mut actions = Vec::new();
+        if applied.reads.is_some() {
+            state.reads = applied.reads;
+            for (key, reason) in state.refuse(applied.refused) {
+                let resource = Arc::clone(&resource);
+                actions.push(Action::Report(Report::Refused { resource, key, reason }));
+            }
+        }
         let report = match applied.result {
             Ok(done) => {
                 state.settled(view.clone(), done.content);
+                if matches!(done.change, Change::Swapped { .. }) {
+                    state.written(now);
+                }
                 let is_being_read = state.target.is_some_and(|target| {
                     self.targets[target].is_reading(number, done.content)
                         && matches!(done.change, Change::None { .. })
@@ -415,6 +392,7 @@ impl Engine {
         match result {
             Ok(()) => {
                 target.backoff.succeeded();
+                target.verify_again(now);
                 let running = found.into_iter().map(|(resource, content, view)| Action::Running {
                     resource,
                     content,
@@ -435,23 +413,59 @@ impl Engine {
         }
     }
 
+    /// What a reload brought about was looked at; if it is undone, the reload is owed again.
+    fn verified(&mut self, number: usize, holds: bool, now: Instant) -> Vec<Action> {
+        let target = &mut self.targets[number];
+        target.is_verifying = false;
+        target.verify_again(now);
+        // Meanwhile a reload may have begun or failed, which tells more.
+        if holds || target.owed || target.running.is_some() {
+            return Vec::new();
+        }
+        let command = Arc::clone(&target.reload.name);
+        let put_off = target.owe(self.events, now).map(Action::Report);
+        [Action::Report(Report::Undone { command })].into_iter().chain(put_off).collect()
+    }
+
+    /// When it is due to look whether what the reload of a target brought about still holds; none while something
+    /// is under way that decides it.
+    fn verify_at(&self, number: usize) -> Option<Instant> {
+        let mut ours = self.states.iter().filter(|state| state.target == Some(number));
+        let is_settled = |state: &State| state.believed.is_some() && !state.is_applying();
+        self.targets[number].verify_at().filter(|_| ours.all(is_settled))
+    }
+
+    /// True if the store of a resource was read, and answers.
+    fn is_answering(&self, state: &State) -> bool {
+        let followed = &self.stores[state.resource.store];
+        followed.view.is_some() && followed.unreachable.is_none()
+    }
+
+    /// Notes which registries answer, and looks at what reloads brought about.
+    fn look_around(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for number in 0..self.states.len() {
+            let state = &self.states[number];
+            if state.seen_at(self.is_answering(state)).is_some_and(|at| at <= now) {
+                self.states[number].seen(now);
+                actions.push(Action::Seen { resource: number });
+            }
+        }
+        for number in 0..self.targets.len() {
+            if self.verify_at(number).is_some_and(|at| at <= now) {
+                self.targets[number].is_verifying = true;
+                self.has_worked = true;
+                actions.push(Action::Verify { target: number });
+            }
+        }
+    }
+
     fn wake(&mut self, now: Instant) {
         if now >= self.refresh_at {
             self.refresh_at = now + self.pace.refresh_every;
             self.events += 1;
             self.states.iter_mut().for_each(|state| state.touch(self.events));
         }
-        for state in &mut self.states {
-            match state.phase {
-                Phase::Failed { until } | Phase::Held { until: Some(until) } if now >= until => {
-                    state.touch(self.events);
-                }
-                _ => {}
-            }
-        }
-        for state in &mut self.states {
-            state.put_off = state.put_off.filter(|put_off| now < put_off.until);
-        }
+        self.states.iter_mut().for_each(|state| state.wake(self.events, now));
         for target in &mut self.targets {
             target.retry_at = target.retry_at.filter(|at| now < *at);
             target.limited_until = target.limited_until.filter(|at| now < *at);
@@ -550,78 +564,6 @@ impl Engine {
 impl Pace {
     fn at_once(&self) -> usize {
         if self.fail_fast || self.in_order { 1 } else { APPLIED_AT_ONCE }
-    }
-}
-
-impl State {
-    fn is_applying(&self) -> bool {
-        matches!(self.phase, Phase::Applying { .. })
-    }
-
-    /// True if the last render looked at one of `changed`, or there was none.
-    fn is_touched(&self, changed: &[Key]) -> bool {
-        let Some(reads) = &self.reads else { return true };
-        let looked_at =
-            |key: &Key| sees(&self.resource, key) && reads.touched_by(name(&self.resource, key).as_bytes());
-        changed.iter().any(looked_at)
-    }
-
-    /// It is to be applied, because of the event of that number.
-    fn touch(&mut self, event: u64) {
-        match &mut self.phase {
-            Phase::Applying { again, .. } => *again = true,
-            // What failed has been waiting since it became dirty.
-            phase @ (Phase::Dirty | Phase::Failed { .. }) => *phase = Phase::Dirty,
-            phase => (*phase, self.dirty_at) = (Phase::Dirty, event),
-        }
-    }
-
-    /// Puts a change that came `now` off: until the batch is full and the keys have been quiet.
-    fn put_off(&mut self, now: Instant, batch_until: Instant, debounce: Duration) {
-        let debounce = self.resource.debounce.unwrap_or(debounce);
-        let since = self.put_off.map_or(now, |put_off| put_off.since);
-        let quiet = (now + debounce).min(since + debounce * DEBOUNCES);
-        self.put_off = Some(PutOff { since, until: quiet.max(batch_until) });
-    }
-
-    fn settled(&mut self, view: View, content: Hash) {
-        self.believed = Some((view, content));
-        self.remembered = None;
-        self.doubt = None;
-        self.told = None;
-        self.backoff.succeeded();
-    }
-
-    /// What the resource sees in `view`, compared with what it believed. Only asked when in doubt.
-    fn comparison(&self, view: &View) -> Comparison {
-        if self.doubt.is_none() {
-            return Comparison { keys: 0, lost: 0 };
-        }
-        let keys = count(view, &self.resource);
-        let lost = match (&self.believed, &self.remembered) {
-            (Some((believed, _)), _) => {
-                let held = believed.starting_with("", "").filter(|(key, _)| sees(&self.resource, key));
-                held.filter(|(key, _)| view.get(key.as_str()).is_none()).count()
-            }
-            (None, Some(known)) => known.keys.saturating_sub(keys),
-            (None, None) => 0,
-        };
-        Comparison { keys, lost }
-    }
-}
-
-/// Why a store at `position` is not the one that `known` is from, if it is not.
-fn doubts(known: &Known, position: Position) -> Option<String> {
-    let was = known.position;
-    match (was.store, position.store) {
-        (StoreId::Lasting(a), StoreId::Lasting(b)) if a != b => {
-            Some(Continuity::OtherStore { was: was.store, is: position.store }.to_string())
-        }
-        (StoreId::Lasting(_), StoreId::Lasting(_)) if position.is_before(&was) => {
-            Some(Continuity::WentBack { was, is: position }.to_string())
-        }
-        // An identity that was drawn says nothing about an earlier run.
-        _ => None,
     }
 }
 

@@ -6,14 +6,19 @@
 //!
 //! A destination that cannot be renamed over, because it is a mount point of its own (a file that is
 //! bind-mounted into a container), is written in place; readers may then see a short file for a moment.
+//!
+//! A destination that is a link becomes a file: the rename replaces the link, and what it pointed to stays. A
+//! file that is told by its time is not taken to be as wanted through a link either, since PHP would remember
+//! where the link led; and its time rises by a second at least with each swap.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Gid, Uid};
+use rustix::fs::{Gid, OFlags, Uid};
 
 use crate::ledger::Hash;
 use crate::{Attributes, Failure, Resource, Step};
@@ -57,7 +62,12 @@ impl Current {
     /// `known`.
     pub(crate) fn look(resource: &Resource, known: Option<Current>) -> Result<Option<Current>, Failure> {
         let failed = |error| Failure::io(Step::Compare, "cannot read", &resource.destination, error);
-        let stamp = match fs::metadata(&resource.destination) {
+        let looked_at = match resource.is_told_by_its_time() {
+            true => fs::symlink_metadata(&resource.destination),
+            false => fs::metadata(&resource.destination),
+        };
+        let stamp = match looked_at {
+            Ok(metadata) if metadata.is_symlink() => return Ok(None),
             Ok(metadata) => Stamp::of(&metadata),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
@@ -111,6 +121,9 @@ impl Staged {
         let mut staged = Staged { path: path.clone(), becomes: None, stays: false };
         file.write_all(bytes).map_err(failed)?;
         set_attributes(&file, resource.attributes, current.map(|current| current.stamp)).map_err(failed)?;
+        if let Some(time) = rising(resource) {
+            file.set_modified(time).map_err(failed)?;
+        }
         file.sync_all().map_err(failed)?;
         let stamp = Stamp::of(&file.metadata().map_err(failed)?);
         staged.becomes = Some(Current { content, stamp });
@@ -145,9 +158,12 @@ impl Staged {
 
     fn copy_into(&self, destination: &Path) -> io::Result<()> {
         let bytes = fs::read(&self.path)?;
-        let mut file = OpenOptions::new().write(true).truncate(true).open(destination)?;
+        let mut options = OpenOptions::new();
+        let link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+        let mut file = options.write(true).truncate(true).custom_flags(link).open(destination)?;
         file.write_all(&bytes)?;
         let staged = fs::metadata(&self.path)?;
+        file.set_modified(staged.modified()?)?;
         let is = file.metadata()?;
         if (is.uid(), is.gid()) != (staged.uid(), staged.gid()) {
             let owner = (Some(Uid::from_raw(staged.uid())), Some(Gid::from_raw(staged.gid())));
@@ -156,6 +172,24 @@ impl Staged {
         file.set_permissions(staged.permissions())?;
         file.sync_all()
     }
+}
+
+/// The time that a new file for `resource` is to have, if that matters: now, or a second after the old one's.
+fn rising(resource: &Resource) -> Option<SystemTime> {
+    if !resource.is_told_by_its_time() {
+        return None;
+    }
+    let before = fs::metadata(&resource.destination).and_then(|metadata| metadata.modified()).ok();
+    let after = before.and_then(|before| before.checked_add(Duration::from_secs(1)));
+    Some(after.map_or_else(SystemTime::now, |after| after.max(SystemTime::now())))
+}
+
+/// Makes the time of the empty file `marker` now; a link there is not followed.
+pub(crate) fn mark(marker: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    options.write(true).create(true).truncate(false).mode(DEFAULT_MODE).custom_flags(link);
+    options.open(marker)?.set_modified(SystemTime::now())
 }
 
 /// Creates the stage file, never following a link; what a killed run left there is removed first.
@@ -197,7 +231,7 @@ fn set_attributes(file: &File, wanted: Attributes, current: Option<Stamp>) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::tests::resource;
+    use crate::resource::tests::{resource, services};
 
     fn put(resource: &Resource, bytes: &[u8]) -> Swapped {
         let current = Current::look(resource, None).unwrap();
@@ -267,6 +301,58 @@ mod tests {
         fs::write(&resource.destination, b"theirs").unwrap();
         let current = Current::look(&resource, known).unwrap().unwrap();
         assert!(current.is(Hash::of(b"theirs"), Attributes::default()));
+    }
+
+    #[test]
+    fn the_time_of_a_file_that_is_told_by_it_rises_by_a_second_with_each_swap() {
+        let directory = tempfile::tempdir().unwrap();
+        let resource = services(directory.path());
+        let time = || fs::metadata(&resource.destination).unwrap().modified().unwrap();
+        let begun = SystemTime::now();
+        put(&resource, b"1");
+        let mut last = time();
+        assert!(last >= begun - Duration::from_secs(1));
+        for content in [b"2", b"3", b"4"] {
+            put(&resource, content);
+            assert!(time() >= last + Duration::from_secs(1));
+            last = time();
+        }
+        File::open(&resource.destination).unwrap().set_modified(begun - Duration::from_secs(99)).unwrap();
+        put(&resource, b"5");
+        assert!(time() >= begun, "it is not older than now");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_services_becomes_a_file_and_its_target_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let resource = services(directory.path());
+        let target = directory.path().join("target");
+        fs::write(&target, b"same").unwrap();
+        std::os::unix::fs::symlink(&target, &resource.destination).unwrap();
+        assert_eq!(
+            Current::look(&resource, None).unwrap(),
+            None,
+            "it is not as wanted, whatever it leads to"
+        );
+        put(&resource, b"same");
+        assert!(fs::symlink_metadata(&resource.destination).unwrap().is_file());
+        fs::write(&resource.destination, b"new").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"same");
+    }
+
+    #[test]
+    fn a_marker_is_empty_and_its_time_is_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let marker = services(directory.path()).marker();
+        assert_eq!(marker, directory.path().join(".services.php.seen"));
+        mark(&marker).unwrap();
+        File::open(&marker).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        mark(&marker).unwrap();
+        let metadata = fs::metadata(&marker).unwrap();
+        assert!(metadata.len() == 0 && metadata.modified().unwrap().elapsed().unwrap().as_secs() < 60);
+        fs::remove_file(&marker).unwrap();
+        std::os::unix::fs::symlink(directory.path().join("none"), &marker).unwrap();
+        assert!(mark(&marker).is_err() && !directory.path().join("none").exists());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::field::DisplayValue;
-use waypost_model::Position;
+use waypost_model::{InvalidInstance, Key, Position};
 
 use crate::{Difference, Resource};
 
@@ -144,6 +144,15 @@ pub enum Report {
         /// After which pause it is tried again; not at all in a single pass.
         retry: Option<Duration>,
     },
+    /// A key of a service holds no instance: it is left out. Told once for each key.
+    Refused {
+        /// Whose file it is left out of.
+        resource: Arc<Resource>,
+        /// The key.
+        key: Key,
+        /// Why.
+        reason: InvalidInstance,
+    },
     /// A file would be replaced, were anything to be changed at all.
     WouldChange {
         /// Which resource's.
@@ -169,6 +178,11 @@ pub enum Report {
         command: Arc<str>,
         /// How long it took.
         took: Duration,
+    },
+    /// What a reload brought about holds no more: it is owed again.
+    Undone {
+        /// The command.
+        command: Arc<str>,
     },
     /// A reload failed; it is still owed.
     ReloadFailed {
@@ -214,6 +228,9 @@ impl Observer for Log {
                 let (again, detail) = (again(*retry), lines(&failure.detail));
                 tracing::error!(resource = resource.name, detail, "{failure}{again}");
             }
+            Report::Refused { resource, key, reason } => {
+                tracing::warn!(resource = resource.name, %key, %reason, "left out");
+            }
             Report::WouldChange { resource, .. } => {
                 let destination = resource.destination.display();
                 tracing::warn!(resource = resource.name, %destination, "would be changed");
@@ -224,6 +241,9 @@ impl Observer for Log {
             Report::Rested { in_sync } => tracing::debug!(in_sync, "at rest"),
             Report::Reloaded { command, took } => {
                 tracing::info!(command = &**command, ?took, "reloaded");
+            }
+            Report::Undone { command } => {
+                tracing::warn!(command = &**command, "what it brought about holds no more; again");
             }
             Report::ReloadFailed { failure, retry, .. } => {
                 let (again, detail) = (again(*retry), lines(&failure.detail));

@@ -6,20 +6,17 @@ use std::time::Duration;
 use waypost_model::Prefix;
 use waypost_template::{Dialect, Engine};
 
-use crate::docker;
 pub use crate::format::Format;
+pub use crate::services::{Form, Services};
+use crate::{docker, fastcgi, varnish};
 
-/// A template, where its output goes, and what has to be told of it. confd's template resource.
+/// A template or services, where that goes, and what has to be told of it. confd's template resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
     /// What messages call it: the name of its file in `conf.d`.
     pub name: String,
-    /// The template's file.
-    pub template: PathBuf,
-    /// The directory that `include` reads from.
-    pub templates: PathBuf,
-    /// What the template is written in.
-    pub language: Language,
+    /// What its content is made of.
+    pub content: Content,
     /// The file that is kept up to date.
     pub destination: PathBuf,
     /// What is taken off the front of keys before the template sees them: empty, or an absolute path.
@@ -39,9 +36,42 @@ pub struct Resource {
     /// How long after a reload began the next one of the same target may begin. It is put off until then, and
     /// never dropped; files are written meanwhile.
     pub min_reload_interval: Duration,
+    /// How long after its file was written it may be written again. A change is put off until then, and never
+    /// dropped; the first one is applied at once.
+    pub min_write_interval: Duration,
     /// How long its keys must have been quiet before a change is applied, though never longer than ten times
     /// that after the first one; the agent's own if none is given.
     pub debounce: Option<Duration>,
+}
+
+/// What the content of a file is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A template's output.
+    Template(TemplateFile),
+    /// The services of a registry.
+    Services(Services),
+}
+
+impl Content {
+    /// The template, if it is one.
+    pub fn template(&self) -> Option<&TemplateFile> {
+        match self {
+            Content::Template(template) => Some(template),
+            Content::Services(_) => None,
+        }
+    }
+}
+
+/// A template in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateFile {
+    /// The file.
+    pub file: PathBuf,
+    /// The directory that `include` reads from.
+    pub includes: PathBuf,
+    /// What it is written in.
+    pub language: Language,
 }
 
 /// What a template is written in.
@@ -60,6 +90,10 @@ pub enum Reload {
     Command(Command),
     /// A signal to a container.
     Docker(docker::Signal),
+    /// A request to a script of PHP's.
+    FastCgi(fastcgi::Notice),
+    /// The file is a VCL, which Varnish is to use.
+    Varnish(varnish::Door),
 }
 
 /// Owner and permissions of a destination; what is not given is as the file had it.
@@ -94,11 +128,26 @@ impl Resource {
         }
     }
 
+    /// True if who reads the file tells one state of it from another by its time in whole seconds, as PHP's
+    /// opcache does.
+    pub(crate) fn is_told_by_its_time(&self) -> bool {
+        matches!(self.content, Content::Services(_)) || matches!(self.reload, Some(Reload::FastCgi(_)))
+    }
+
+    /// The empty file beside the destination whose time is when the registry answered last.
+    pub(crate) fn marker(&self) -> PathBuf {
+        self.sibling("seen")
+    }
+
     /// Where the new content lies until it is swapped in: a hidden sibling, so that the rename stays within
     /// one file system and `include conf.d/*` does not find it.
     pub(crate) fn stage(&self) -> PathBuf {
+        self.sibling("waypost")
+    }
+
+    fn sibling(&self, ending: &str) -> PathBuf {
         let name = self.destination.file_name().unwrap_or_default().to_string_lossy();
-        self.directory().join(format!(".{name}.waypost"))
+        self.directory().join(format!(".{name}.{ending}"))
     }
 }
 
@@ -110,9 +159,11 @@ pub(crate) mod tests {
     pub(crate) fn resource(directory: &Path) -> Resource {
         Resource {
             name: "web.toml".into(),
-            template: directory.join("web.tmpl"),
-            templates: directory.to_owned(),
-            language: Language::default(),
+            content: Content::Template(TemplateFile {
+                file: directory.join("web.tmpl"),
+                includes: directory.to_owned(),
+                language: Language::default(),
+            }),
             destination: directory.join("web.conf"),
             prefix: String::new(),
             keys: vec![Prefix::new("/web")],
@@ -122,8 +173,19 @@ pub(crate) mod tests {
             check: None,
             reload: None,
             min_reload_interval: Duration::ZERO,
+            min_write_interval: Duration::ZERO,
             debounce: None,
         }
+    }
+
+    /// A resource that writes the service `db` to `services.php` in `directory`.
+    pub(crate) fn services(directory: &Path) -> Resource {
+        let services = Services::new(Prefix::new("/services"), ["db".to_owned()], Form::Php);
+        let mut resource = resource(directory);
+        resource.destination = directory.join("services.php");
+        resource.keys = services.keys();
+        resource.content = Content::Services(services);
+        resource
     }
 
     #[test]

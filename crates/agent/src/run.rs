@@ -13,7 +13,8 @@ use waypost_model::{Position, Prefix};
 use crate::apply::{Policy, Work};
 use crate::engine::{Action, Engine, Event, Pace};
 use crate::target::{Means, Reload};
-use crate::{Failure, Ledger, Observer, Outcome, Report, Resource, Step, command, docker, resource};
+use crate::varnish::Varnish;
+use crate::{Failure, Ledger, Observer, Outcome, Report, Resource, Step, command, docker, fastcgi, resource};
 
 /// What an agent works on, and with.
 pub struct Setup {
@@ -188,28 +189,51 @@ fn prepare(mut resource: Resource, settings: &Settings) -> Result<Prepared, Fail
     if settings.sync_only {
         (resource.check, resource.reload) = (None, None);
     }
-    let ready = |reload: &resource::Reload| {
-        let (name, means) = match reload {
-            resource::Reload::Command(command) => {
-                let line = command::line(command, &resource, Step::Reload)?;
-                (line, Means::Command { timeout: command.timeout })
-            }
-            resource::Reload::Docker(signal) => {
-                let docker::Signal { container, signal: name, socket, .. } = signal;
-                let name = format!("{name} to container {container} by {}", socket.display());
-                (name, Means::Docker(signal.clone()))
-            }
-        };
-        Ok(Reload { name: name.into(), means, min_interval: resource.min_reload_interval })
-    };
-    let reload = resource.reload.as_ref().map(ready).transpose()?;
+    // Its effect is not even looked at.
+    let wanted = resource.reload.as_ref().filter(|_| !settings.policy.noop);
+    let reload = wanted.map(|reload| ready(reload, &resource)).transpose()?;
     Ok((Arc::new(resource), reload))
+}
+
+/// A reload as `resource` needs it.
+fn ready(reload: &resource::Reload, resource: &Resource) -> Result<Reload, Failure> {
+    let file = &resource.destination;
+    let (name, means) = match reload {
+        resource::Reload::Command(command) => {
+            let line = command::line(command, resource, Step::Reload)?;
+            (line, Means::Command { timeout: command.timeout })
+        }
+        resource::Reload::Docker(signal) => {
+            let docker::Signal { container, signal: name, socket, .. } = signal;
+            let name = format!("{name} to container {container} by {}", socket.display());
+            (name, Means::Docker(signal.clone()))
+        }
+        resource::Reload::FastCgi(notice) => {
+            let means = Means::FastCgi { notice: notice.clone(), file: file.clone() };
+            (format!("{notice} for {}", file.display()), means)
+        }
+        resource::Reload::Varnish(door) => {
+            let varnish = Varnish::new(door.clone(), file);
+            (format!("{} into {door}", file.display()), Means::Varnish(Arc::new(varnish)))
+        }
+    };
+    Ok(Reload { name: name.into(), means, min_interval: resource.min_reload_interval })
 }
 
 async fn reload(reload: Reload) -> Result<(), Failure> {
     match &reload.means {
         Means::Command { timeout } => command::run(&reload.name, *timeout, Step::Reload).await,
         Means::Docker(signal) => docker::send(signal).await,
+        Means::FastCgi { notice, file } => fastcgi::send(notice, file).await,
+        Means::Varnish(varnish) => varnish.switch().await,
+    }
+}
+
+/// True if what the reload brought about still holds, as far as that can be seen.
+async fn holds(reload: Reload) -> bool {
+    match &reload.means {
+        Means::Varnish(varnish) => varnish.holds().await,
+        Means::Command { .. } | Means::Docker(_) | Means::FastCgi { .. } => true,
     }
 }
 
@@ -292,6 +316,17 @@ impl Agent {
                         let started = Instant::now();
                         let result = reload(due).await;
                         Some(Event::Reloaded { target, took: started.elapsed(), result })
+                    });
+                }
+                Action::Verify { target } => {
+                    let due = self.engine.reload(target).clone();
+                    self.jobs.spawn(async move { Some(Event::Verified { target, holds: holds(due).await }) });
+                }
+                Action::Seen { resource } => {
+                    let work = Arc::clone(&self.work[resource]);
+                    self.jobs.spawn_blocking(move || {
+                        work.is_seen();
+                        None
                     });
                 }
                 Action::Running { resource, content, view } => {

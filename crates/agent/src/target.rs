@@ -2,13 +2,17 @@
 //!
 //! When one is begun is decided in `engine.rs`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use waypost_backend::{Backoff, View};
 
 use crate::ledger::Hash;
-use crate::{Report, docker};
+use crate::{Report, docker, fastcgi, varnish};
+
+/// How often it is looked whether what a reload brought about still holds, if that can be seen.
+const VERIFY_EVERY: Duration = Duration::from_secs(30);
 
 /// A reload, ready to run.
 #[derive(Debug, Clone)]
@@ -27,6 +31,11 @@ pub(crate) enum Means {
         timeout: Duration,
     },
     Docker(docker::Signal),
+    FastCgi {
+        notice: fastcgi::Notice,
+        file: PathBuf,
+    },
+    Varnish(Arc<varnish::Varnish>),
 }
 
 impl Reload {
@@ -53,10 +62,40 @@ pub(crate) struct Target {
     /// What the reload in flight finds: each resource's content, and the view it was rendered from.
     pub(crate) running: Option<Vec<(usize, Hash, View)>>,
     pub(crate) retry_at: Option<Instant>,
+    /// When it is looked again whether what it brought about still holds.
+    verify_again: Instant,
+    pub(crate) is_verifying: bool,
     pub(crate) backoff: Backoff,
 }
 
 impl Target {
+    /// One that nothing is owed to.
+    pub(crate) fn new(reload: Reload, backoff: Backoff, now: Instant) -> Target {
+        Target {
+            reload,
+            owed: false,
+            owed_at: 0,
+            limited_until: None,
+            running: None,
+            retry_at: None,
+            verify_again: now,
+            is_verifying: false,
+            backoff,
+        }
+    }
+
+    /// When it is to be verified; none if it cannot be, or if a reload is about to tell more.
+    pub(crate) fn verify_at(&self) -> Option<Instant> {
+        let can_be_seen = matches!(self.reload.means, Means::Varnish(_));
+        let is_at_rest = !self.owed && self.running.is_none() && !self.is_verifying;
+        (can_be_seen && is_at_rest).then_some(self.verify_again)
+    }
+
+    /// It is known `now` that it holds, or does not.
+    pub(crate) fn verify_again(&mut self, now: Instant) {
+        self.verify_again = now + VERIFY_EVERY;
+    }
+
     /// A reload is owed from now on; tells if its rate limit puts it off.
     pub(crate) fn owe(&mut self, event: u64, now: Instant) -> Option<Report> {
         if !self.owed {

@@ -1,6 +1,7 @@
 //! A trial: a render that goes nowhere, and is checked for its format.
 
 use waypost_backend::View;
+use waypost_model::{InvalidInstance, Key};
 use waypost_template::Reads;
 
 use crate::source::Source;
@@ -11,19 +12,23 @@ use crate::{Failure, Resource, Step};
 pub struct Trial {
     /// Why there is no output, or none of the right format.
     pub failure: Option<Failure>,
-    /// What the render looked at; none if there was no template to render.
+    /// What a template looked at; none if there was none to render.
     pub reads: Option<Reads>,
+    /// The keys whose values are no instances, each with the reason.
+    pub refused: Vec<(Key, InvalidInstance)>,
 }
 
 /// Renders `resource` from `view`, and neither compares nor writes anything.
 pub fn trial(resource: &Resource, view: &View) -> Trial {
     match Source::default().render(resource, view) {
-        Ok(rendered) => {
-            let objection = resource.format.and_then(|format| format.objection(&rendered.bytes));
+        Ok(made) => {
+            let objection = resource.format.and_then(|format| format.objection(&made.bytes));
             let failure = objection.map(|objection| Failure::new(Step::Format, objection));
-            Trial { failure, reads: Some(rendered.reads) }
+            Trial { failure, reads: Some(made.reads), refused: made.refused }
         }
-        Err(unrendered) => Trial { failure: Some(unrendered.failure), reads: unrendered.reads },
+        Err(unrendered) => {
+            Trial { failure: Some(unrendered.failure), reads: unrendered.reads, refused: Vec::new() }
+        }
     }
 }
 
@@ -40,7 +45,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut resource = resource(directory.path());
         let view = View::empty(waypost_model::Position::fixed());
-        fs::write(&resource.template, "{{range gets \"/web/*\"}}{{end}}[1").unwrap();
+        let template = resource.content.template().unwrap();
+        fs::write(&template.file, "{{range gets \"/web/*\"}}{{end}}[1").unwrap();
         let tried = trial(&resource, &view);
         assert!(tried.failure.is_none() && tried.reads.is_some_and(|reads| reads.touched_by(b"/web/1")));
         resource.format = Some(Format::Json);

@@ -175,6 +175,8 @@ fn note(board: &Board, report: &Report) {
             Event::ReloadFailed { reason: &why }
         }
         Report::Rested { in_sync } => Event::Rested { in_sync: *in_sync },
-        Report::Doubted { .. } | Report::PutOff { .. } => return,
+        Report::Doubted { .. } | Report::PutOff { .. } | Report::Refused { .. } | Report::Undone { .. } => {
+            return;
+        }
     });
 }

@@ -70,6 +70,11 @@ async fn preview(
     }
     let mut code = ExitCode::SUCCESS;
     for resource in resources {
+        if resource.content.template().is_none() {
+            for (key, reason) in waypost_agent::trial(resource, &views[resource.store]).refused {
+                eprintln!("waypost: {}: {key} is left out: {reason}", resource.name);
+            }
+        }
         match waypost_agent::preview(resource, &views[resource.store]) {
             Ok(difference) if difference.is_empty() => {}
             Ok(difference) => write!(io::stdout(), "{}", difference.unified(CONTEXT, is_coloured(colour)))?,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use waypost_agent::Resource;
+use waypost_agent::{Reload, Resource};
 
 use super::finding::{Finding, Findings, Grade};
 
@@ -62,8 +62,10 @@ fn found<'a, 'b>(table: &'a DeTable<'b>, key: &str) -> Option<&'a Spanned<DeValu
 
 /// Looks at one resource.
 pub(crate) fn look(resource: &Resource, origin: &Origin, findings: &mut Findings) {
-    if let Err(error) = fs::read(&resource.template) {
-        let text = format!("cannot read {}: {}", resource.template.display(), reason(&error));
+    if let Some(template) = resource.content.template()
+        && let Err(error) = fs::read(&template.file)
+    {
+        let text = format!("cannot read {}: {}", template.file.display(), reason(&error));
         findings.push(origin.finding(Grade::Fault, "src", text));
     }
     if let Some(text) = no_place(&resource.destination) {
@@ -71,6 +73,17 @@ pub(crate) fn look(resource: &Resource, origin: &Origin, findings: &mut Findings
     }
     if resource.keys.is_empty() {
         findings.push(origin.finding(Grade::Oddity, "src", "there are no `keys`: the template sees none"));
+    }
+    if let Some(Reload::FastCgi(notice)) = &resource.reload
+        && let Err(error) = fs::metadata(&notice.script)
+    {
+        // PHP may run where other files are: in a container.
+        let text = format!(
+            "the script {}: {}; PHP must find it under that path",
+            notice.script.display(),
+            reason(&error)
+        );
+        findings.push(origin.finding(Grade::Oddity, "reload", text));
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use waypost_agent::{Language, Resource};
+use waypost_agent::{Language, Resource, TemplateFile};
 use waypost_template::{Call, Engine, Include, Outline, Template, included_path, outline};
 
 use super::cover::{Read, Sight};
@@ -19,25 +19,27 @@ pub(crate) struct File {
     pub(crate) outline: Outline,
 }
 
-/// The language of a resource's template.
-pub(crate) fn engine(resource: &Resource) -> Engine {
-    let name = resource.template.file_name().unwrap_or_default().to_string_lossy();
-    resource.language.engine.unwrap_or_else(|| Engine::of_file(&name))
+/// The language of a template.
+pub(crate) fn engine(template: &TemplateFile) -> Engine {
+    let name = template.file.file_name().unwrap_or_default().to_string_lossy();
+    template.language.engine.unwrap_or_else(|| Engine::of_file(&name))
 }
 
 /// Looks at the template of `resource` and at what it includes; what is wrong is added to `findings`. Gives
-/// the files, the template itself first, and none if it cannot be read, which is then not told.
+/// the files, the template itself first, and none if it cannot be read, which is then not told, or if there is
+/// none.
 pub(crate) fn look(resource: &Resource, findings: &mut Findings) -> Vec<File> {
-    let mut looker =
-        Looker { resource, sight: Sight::of(resource), findings, seen: HashSet::new(), files: Vec::new() };
-    if let Ok(bytes) = fs::read(&resource.template) {
-        looker.file(&resource.template, &bytes, engine(resource));
+    let Some(template) = resource.content.template() else { return Vec::new() };
+    let sight = Sight::of(resource);
+    let mut looker = Looker { template, sight, findings, seen: HashSet::new(), files: Vec::new() };
+    if let Ok(bytes) = fs::read(&template.file) {
+        looker.file(&template.file, &bytes, engine(template));
     }
     looker.files
 }
 
 struct Looker<'a> {
-    resource: &'a Resource,
+    template: &'a TemplateFile,
     sight: Sight,
     findings: &'a mut Findings,
     seen: HashSet<(PathBuf, bool)>,
@@ -61,14 +63,14 @@ impl Looker<'_> {
     }
 
     fn objects(&self, call: &Call) -> bool {
-        call.objection(self.resource.language.dialect).is_some()
+        call.objection(self.template.language.dialect).is_some()
     }
 
     /// Looks at all calls; gives the places of functions that are none, each of which is told once.
     fn calls(&mut self, path: &Path, source: &str, calls: &[Call]) -> Vec<(usize, usize)> {
         let (mut places, mut names) = (Vec::new(), HashSet::new());
         for call in calls {
-            if let Some(objection) = call.objection(self.resource.language.dialect) {
+            if let Some(objection) = call.objection(self.template.language.dialect) {
                 let finding = Finding::at(Grade::Fault, path, source, call.at, objection);
                 places.extend(finding.place.as_ref().map(|(_, line, column)| (*line, *column)));
                 if names.insert(&call.function) {
@@ -87,7 +89,7 @@ impl Looker<'_> {
     /// Tells why the file is no template, if it is none, and that is not told yet.
     fn syntax(&mut self, path: &Path, bytes: &[u8], engine: Engine, told: &[(usize, usize)]) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Language { dialect, .. } = self.resource.language;
+        let Language { dialect, .. } = self.template.language;
         let Err(error) = Template::parse_with(engine, dialect, &name, bytes) else { return };
         if told.contains(&(error.line(), error.column())) {
             return;
@@ -107,7 +109,7 @@ impl Looker<'_> {
         let Some(relative) = included_path(&include.name) else {
             return tell(format!("`{name}` is outside of the directory of templates"));
         };
-        let file = self.resource.templates.join(&relative);
+        let file = self.template.includes.join(&relative);
         match fs::read(&file) {
             Ok(bytes) => {
                 if self.seen.insert((file.clone(), include.engine == Engine::Jinja)) {

@@ -88,6 +88,9 @@ pub(crate) fn render(resource: &Resource, origin: &Origin, values: &Values, find
         }
         findings.push(finding);
     }
+    for (key, reason) in tried.refused {
+        findings.push(origin.finding(Grade::Oddity, "services", format!("{key} is left out: {reason}")));
+    }
     tried.failure.is_none()
 }
 
@@ -97,7 +100,8 @@ pub(crate) fn compare(resource: &Resource, origin: &Origin, values: &Values, fin
     for key in &resource.keys {
         if view.below(key).next().is_none() {
             let text = format!("no key of the store is {key} or below it");
-            findings.push(origin.finding(Grade::Oddity, "keys", text));
+            let place = if resource.content.template().is_some() { "keys" } else { "services" };
+            findings.push(origin.finding(Grade::Oddity, place, text));
         }
     }
     let told = templates::look(resource, &mut Findings::default());
@@ -114,8 +118,8 @@ pub(crate) fn compare(resource: &Resource, origin: &Origin, values: &Values, fin
 /// The path of a template file that an error calls by its last name.
 fn path(resource: &Resource, name: &str) -> String {
     let is_it = |path: &Path| path.file_name().is_some_and(|last| *last == *name);
-    if is_it(&resource.template) {
-        return resource.template.display().to_string();
+    if let Some(template) = resource.content.template().filter(|template| is_it(&template.file)) {
+        return template.file.display().to_string();
     }
     let files = templates::look(resource, &mut Findings::default());
     let found = files.iter().map(|file| &file.path).find(|path| is_it(path));

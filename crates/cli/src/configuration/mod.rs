@@ -5,6 +5,8 @@
 
 mod api;
 mod backend;
+mod content;
+mod reload;
 mod resource;
 mod store;
 mod table;

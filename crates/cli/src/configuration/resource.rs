@@ -8,18 +8,18 @@ use std::time::Duration;
 
 use nix::unistd::{Group, User, getegid, geteuid};
 use toml::Spanned;
-use waypost_agent::{Attributes, Command, Format, Language, Reload, Resource, docker};
-use waypost_model::{Prefix, clean_path};
-use waypost_template::Engine;
+use waypost_agent::{Attributes, Command, Format, Resource};
 use waypost_template::expand;
 
+use super::content::{Made, content, join};
+use super::reload::reload;
 use super::table::{Problem, Table};
 use super::{Dialect, Settings, backend};
 use crate::access::{Access, Kind};
 use crate::duration::duration;
 
 /// As good as no limit, and bounded.
-const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A file of `conf.d` that can be worked with.
 pub(super) struct Read {
@@ -61,28 +61,23 @@ fn resource<'a>(
     mut table: Table<'a>,
     root: &mut Table<'a>,
 ) -> Option<Resource> {
-    let templates = settings.templates();
-    let template = table.required("src").map(Spanned::into_inner);
     let destination = table.required_later("dest").map(Spanned::into_inner);
-    let prefix = table.string("prefix").map(Spanned::into_inner).unwrap_or_default();
-    let prefix = settings.prefix_of(&prefix);
-    let key = |key: &String| Prefix::new(&kind.spelling(&join(&prefix, key)));
-    let keys = table.strings("keys").iter().map(key).collect();
+    let made = content(&mut table, settings, kind, destination.as_deref());
     let attributes = attributes(&mut table, settings.dialect);
-    let engine = engine(&mut table);
     let format = format(&mut table);
     let check = command(&mut table, "check_cmd", "check_cmd_timeout", (settings.check_timeout, true));
     let reload = reload(&mut table, settings);
     let min_reload_interval = time(&mut table, "min_reload_interval").unwrap_or_default();
+    // Called as confd, it knows no such key.
+    let limited = if settings.dialect.is_confd() { None } else { time(&mut table, "min_write_interval") };
     let debounce = time(&mut table, "debounce");
     root.end(table);
+    let Made { content, prefix, keys, min_write_interval } = made?;
     Some(Resource {
         name: name.to_owned(),
-        template: settings.template(&template?),
-        templates,
-        language: Language { engine, dialect: settings.dialect.of_templates() },
+        content,
         destination: destination?.into(),
-        prefix: settings.taken_off(prefix.trim_end_matches('/'), kind),
+        prefix,
         keys,
         store: 0,
         attributes,
@@ -90,13 +85,14 @@ fn resource<'a>(
         check,
         reload,
         min_reload_interval,
+        min_write_interval: limited.unwrap_or(min_write_interval),
         debounce,
     })
 }
 
 impl Settings {
     /// A global prefix is put before the resource's; confd 0.16 takes it instead.
-    fn prefix_of(&self, prefix: &str) -> String {
+    pub(super) fn prefix_of(&self, prefix: &str) -> String {
         match self.dialect {
             Dialect::Confd016 if !self.prefix.is_empty() => join("", &self.prefix),
             _ => join(&self.prefix, prefix),
@@ -104,38 +100,20 @@ impl Settings {
     }
 
     /// The file of a template. confd looks below `templates` even for a path from the root.
-    fn template(&self, src: &str) -> PathBuf {
+    pub(super) fn template(&self, src: &str) -> PathBuf {
         let below = if self.dialect.is_confd() { src.trim_start_matches('/') } else { src };
         self.templates().join(below)
     }
 
     /// What is taken off keys, as the store spells them. confd takes off what is written, and so nothing from
     /// variables of the environment, whose keys have neither `_` nor capitals.
-    fn taken_off(&self, prefix: &str, kind: Kind) -> String {
+    pub(super) fn taken_off(&self, prefix: &str, kind: Kind) -> String {
         let spelled = kind.spelling(prefix);
         if self.dialect.is_confd() && spelled != prefix { String::new() } else { spelled }
     }
 
-    fn templates(&self) -> PathBuf {
+    pub(super) fn templates(&self) -> PathBuf {
         self.directory.join("templates")
-    }
-}
-
-/// `path.Join("/", first, second)`.
-fn join(first: &str, second: &str) -> String {
-    clean_path(&format!("{first}/{second}")).into_owned()
-}
-
-/// What the template is written in, whatever its name ends in.
-fn engine(table: &mut Table<'_>) -> Option<Engine> {
-    let name = table.string("engine").filter(|name| !name.get_ref().is_empty())?;
-    match &**name.get_ref() {
-        "go" => Some(Engine::Go),
-        "jinja" => Some(Engine::Jinja),
-        _ => {
-            table.problem(name.span(), "`engine` must be go or jinja");
-            None
-        }
     }
 }
 
@@ -225,7 +203,7 @@ fn named(
 }
 
 /// A command, with the limit that it has if it does not say so, and whether it is filled in.
-fn command(
+pub(super) fn command(
     table: &mut Table<'_>,
     key: &'static str,
     timeout: &'static str,
@@ -246,59 +224,17 @@ fn command(
     }
 }
 
-/// `reload_cmd`, or `reload = { docker = "NAME", signal = "HUP" }`.
-fn reload(table: &mut Table<'_>, settings: &Settings) -> Option<Reload> {
-    // confd 0.16 fills nothing in.
-    let is_template = settings.dialect != Dialect::Confd016;
-    let how = (settings.reload_timeout, is_template);
-    let command = command(table, "reload_cmd", "reload_cmd_timeout", how);
-    let target = table.table("reload").and_then(|target| docker(table, target, settings.reload_timeout));
-    match (command, target) {
-        (Some(_), Some((_, span))) => {
-            table.problem(span, "`reload` and `reload_cmd`: a resource has one or the other");
-            None
-        }
-        (None, Some((signal, _))) => Some(Reload::Docker(signal)),
-        (command, None) => command.map(Reload::Command),
-    }
-}
-
-type Placed<T> = (T, std::ops::Range<usize>);
-
-fn docker<'a>(
-    table: &mut Table<'a>,
-    mut target: Table<'a>,
-    default: Duration,
-) -> Option<Placed<docker::Signal>> {
-    let span = target.span();
-    let container = target.required("docker");
-    let signal = target.string("signal");
-    let socket = target.string("socket");
-    let timeout = time(&mut target, "timeout").unwrap_or(default);
-    table.end(target);
-    let container = container?;
-    let socket = match socket {
-        Some(path) => Ok(path.into_inner().into()),
-        None => docker::socket(std::env::var("DOCKER_HOST").ok().as_deref()),
-    };
-    let signal = signal.map_or("HUP".to_owned(), Spanned::into_inner);
-    let timeout = if timeout.is_zero() { A_DAY } else { timeout };
-    match socket.and_then(|socket| docker::Signal::parse(container.get_ref(), &signal, socket, timeout)) {
-        Ok(signal) => Some((signal, span)),
-        Err(why) => {
-            table.problem(span, format!("`reload`: {why}"));
-            None
-        }
-    }
-}
-
-fn time(table: &mut Table<'_>, key: &'static str) -> Option<Duration> {
+pub(super) fn time(table: &mut Table<'_>, key: &'static str) -> Option<Duration> {
     let text = table.given(key)?;
     duration(text.get_ref()).map_err(|why| table.problem(text.span(), format!("`{key}`: {why}"))).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use waypost_agent::{Content, Reload};
+    use waypost_model::Prefix;
+    use waypost_template::Engine;
+
     use super::*;
 
     fn settings(dialect: Dialect, prefix: &str) -> Settings {
@@ -312,6 +248,10 @@ mod tests {
 
     fn resource(body: &str) -> Resource {
         read_with(&settings(Dialect::Waypost, ""), body).resource
+    }
+
+    fn template_of(resource: &Resource) -> &waypost_agent::TemplateFile {
+        resource.content.template().unwrap()
     }
 
     fn shown(problems: &[Problem], source: &str) -> Vec<String> {
@@ -348,7 +288,9 @@ mod tests {
         let source = "[template]\nsrc = \"/n.tmpl\"\ndest = \"/etc/n\"\n";
         let path = |dialect| {
             let read = read("n.toml", source, &settings(dialect, ""));
-            read.map(|read| read.resource.template).map_err(|problems| shown(&problems, source)).unwrap()
+            read.map(|read| template_of(&read.resource).file.clone())
+                .map_err(|problems| shown(&problems, source))
+                .unwrap()
         };
         assert_eq!(path(Dialect::Confd041), PathBuf::from("/c/templates/n.tmpl"));
         assert_eq!(path(Dialect::Waypost), PathBuf::from("/n.tmpl"));
@@ -388,7 +330,14 @@ mod tests {
         assert_eq!((&*signal.container, &*signal.signal), ("nginx", "HUP"));
         for (body, wanted) in [
             ("reload_cmd = \"x\"\nreload = { docker = \"n\" }\n", "one or the other"),
-            ("reload = { signal = \"HUP\" }\n", "`docker` is missing"),
+            ("reload = { signal = \"HUP\" }\n", "`docker`, `fastcgi` or `varnish` is missing"),
+            ("reload = { docker = \"n\", varnish = \"h:1\" }\n", "one of them"),
+            ("reload = { docker = \"n\", script = \"/x\" }\n", "unknown key `script`"),
+            ("reload = { fastcgi = \"php.sock\" }\n", "neither the path of a socket nor HOST:PORT"),
+            ("reload = { fastcgi = \"/s\", script = \"x\" }\n", "absolute path"),
+            ("reload = { varnish = \"here\" }\n", "is not HOST:PORT"),
+            ("reload = { varnish = \"h:1\", prefx = \"a\" }\n", "is `prefix` meant?"),
+            ("reload = { varnish = \"h:1\", prefix = \"a b\" }\n", "cannot begin the name"),
             ("reload = { docker = \"n\", signal = \"HOP\" }\n", "is not a signal"),
         ] {
             let told = problems(&format!("src = \"a\"\ndest = \"b\"\n{body}"));
@@ -398,8 +347,8 @@ mod tests {
 
     #[test]
     fn the_engine_is_told_or_left_to_the_files_name() {
-        assert_eq!(resource("engine = \"jinja\"").language.engine, Some(Engine::Jinja));
-        assert_eq!(resource("").language.engine, None);
+        assert_eq!(template_of(&resource("engine = \"jinja\"")).language.engine, Some(Engine::Jinja));
+        assert_eq!(template_of(&resource("")).language.engine, None);
         let told = problems("src = \"a\"\ndest = \"b\"\nengine = \"php\"\n");
         assert!(told[0].contains("`engine` must be go or jinja"), "{told:?}");
     }
@@ -500,6 +449,74 @@ mod tests {
         ] {
             assert!(shown.contains(wanted), "{wanted}: {shown}");
         }
+    }
+
+    #[test]
+    fn a_file_is_made_of_services_in_place_of_a_template() {
+        let read = |body: &str| {
+            let source = format!("[template]\ndest = \"/run/s.php\"\n{body}");
+            let read = read("n.toml", &source, &settings(Dialect::Waypost, "/eu"));
+            read.map(|read| read.resource).map_err(|problems| shown(&problems, &source).join("\n"))
+        };
+        let resource =
+            read("services = [\"db\", \"/a/b/\"]\nreload = { fastcgi = [\"/s\", \"h:1\"] }").unwrap();
+        assert_eq!(resource.keys, ["/eu/services/a/b", "/eu/services/db"].map(Prefix::new));
+        assert_eq!(resource.min_write_interval, Duration::from_secs(1));
+        assert!(matches!(resource.content, Content::Services(_)));
+        let Some(Reload::FastCgi(notice)) = resource.reload else { panic!("it tells PHP") };
+        assert_eq!(notice.script, std::path::Path::new("/usr/share/waypost/invalidate.php"));
+        let slow = read("services = [\"db\"]\nroot = \"/x\"\nmin_write_interval = \"5s\"").unwrap();
+        assert_eq!(
+            (slow.min_write_interval, &slow.keys[..]),
+            (Duration::from_secs(5), &[Prefix::new("/eu/x/db")][..])
+        );
+        for (body, wanted) in [
+            ("services = [\"db\"]\nsrc = \"a\"", "n.toml:4:7: `src` and `services`"),
+            ("services = [\"db\"]\nkeys = [\"/a\"]", "`keys` and `services`"),
+            ("services = []", "n.toml:3:12: `services` must name at least one"),
+            ("services = \"db\"", "`services` must be a list of strings"),
+            ("services = [\"/\"]", "a name cannot be empty"),
+            ("services = [\"db\"]\nform = \"xml\"", "`form` must be php or json"),
+            ("servces = [\"db\"]", "unknown key `servces`; is `services` meant?"),
+        ] {
+            let told = read(body).unwrap_err();
+            assert!(told.contains(wanted), "{wanted}: {told}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_destination_or_a_key_says_the_form() {
+        let of = |dest: &str| format!("[template]\nservices = [\"db\"]\ndest = \"{dest}\"\n");
+        let read = |source: &str| read("n.toml", source, &settings(Dialect::Waypost, ""));
+        assert!(read(&of("/a.json")).is_ok() && read(&(of("/a") + "form = \"php\"\n")).is_ok());
+        let source = of("/a.inc");
+        let told = shown(&read(&source).err().unwrap(), &source);
+        assert!(told[0].contains("/a.inc ends in neither .php nor .json"), "{told:?}");
+    }
+
+    #[test]
+    fn to_confd_services_are_an_unknown_key() {
+        let read =
+            read_with(&settings(Dialect::Confd041, ""), "services = [\"db\"]\nmin_write_interval = \"1s\"");
+        assert!(matches!(read.resource.content, Content::Template(_)) && read.oddities.len() == 2);
+    }
+
+    #[test]
+    fn varnish_is_told_by_address_secret_and_prefix() {
+        let body =
+            "reload = { varnish = \"127.0.0.1:6082\", secret = \"/s\", prefix = \"site\", timeout = \"5s\" }";
+        let Some(Reload::Varnish(door)) = resource(body).reload else { panic!("it tells Varnish") };
+        let wanted = waypost_agent::varnish::Door::new(
+            "127.0.0.1:6082",
+            Some("/s".into()),
+            "site",
+            Duration::from_secs(5),
+        );
+        assert_eq!(Ok(door), wanted);
+        let Some(Reload::Varnish(door)) = resource("reload = { varnish = \"[::1]:6082\" }").reload else {
+            panic!("it tells Varnish")
+        };
+        assert_eq!(door.to_string(), "varnishd at [::1]:6082 as waypost");
     }
 
     #[test]

@@ -136,6 +136,29 @@ impl<'a> Table<'a> {
         self.as_table(key, value)
     }
 
+    /// True if the key is there, and not taken yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.spelled(key).is_some()
+    }
+
+    /// Where the value of a key is that is not taken yet.
+    pub(super) fn span_of(&self, key: &str) -> Option<Range<usize>> {
+        let name = self.spelled(key)?;
+        self.left.get(&*name).map(Spanned::span)
+    }
+
+    /// Takes a key that has no place beside another one; `why` is told if it is there.
+    pub(super) fn refuse(&mut self, key: &'static str, why: &str) {
+        if let Some(value) = self.take(key) {
+            self.problem(value.span(), why);
+        }
+    }
+
+    /// A key that could be there is suggested to those who misspell it.
+    pub(super) fn known(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
     /// Tables in this one: `[[key]]`.
     pub(super) fn tables(&mut self, key: &'static str) -> Vec<Table<'a>> {
         self.known.push(key);

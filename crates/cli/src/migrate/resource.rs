@@ -46,7 +46,8 @@ pub(super) fn look(
     for file in &files {
         for call in &file.outline.calls {
             let after = file.source.get(call.at + call.function.len()..).unwrap_or_default();
-            if let Some((class, text)) = of_call(call, !after.starts_with('.'), resource.language.dialect) {
+            let dialect = resource.content.template().map_or(Dialect::Waypost, |file| file.language.dialect);
+            if let Some((class, text)) = of_call(call, !after.starts_with('.'), dialect) {
                 tell(class, Finding::at(Grade::Doubt, &file.path, &file.source, call.at, text));
             }
         }
@@ -103,7 +104,10 @@ fn keys(resource: &Resource, origin: &Origin, generation: Generation, tell: &mut
         let text = "[backend] is honoured; confd 0.16 does not look at it".to_owned();
         tell(Class::Differs, note("src", text));
     }
-    if check::engine(resource) == Engine::Jinja && resource.language.engine.is_none() {
+    if let Some(template) = resource.content.template()
+        && check::engine(template) == Engine::Jinja
+        && template.language.engine.is_none()
+    {
         let text = "the end of its name makes the template Jinja; confd reads it as Go's text/template: rename \
                     it, or say engine = \"go\"";
         tell(Class::Differs, note("src", text.to_owned()));
