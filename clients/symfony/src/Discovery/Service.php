@@ -51,6 +51,22 @@ final class Service implements \Countable, \IteratorAggregate
         return array_values($working);
     }
 
+    /**
+     * The first of the registry's order that takes work, for a service of one.
+     *
+     * @throws NoInstance
+     */
+    public function first(): Instance
+    {
+        foreach ($this->records as $record) {
+            if (($record['weight'] ?? 1) > 0) {
+                return Instance::of($record);
+            }
+        }
+
+        throw NoInstance::of($this->name, null, count($this));
+    }
+
     /** @return list<string> HOST:PORT of each that takes work in the role */
     public function addresses(?string $role = null): array
     {

@@ -9,8 +9,11 @@ namespace Waypost\Doctrine;
  *
  * @internal
  */
-class Attempts
+final class Attempts
 {
+    /** No pause is longer by plan than this, or it would outlast what it waits for. */
+    private const LONGEST = 1.0;
+
     private int $begun = 0;
 
     private int $pauses = 0;
@@ -41,10 +44,10 @@ class Attempts
         return true;
     }
 
-    /** Sleeps, twice as long each time and up to half as much again by chance; false if that would take too long. */
+    /** Sleeps, twice as long each time, and up to half as much again by chance; false if that would take too long. */
     public function pause(): bool
     {
-        $pause = $this->pause * 2 ** $this->pauses;
+        $pause = min(self::LONGEST, $this->pause * 2 ** $this->pauses);
         $pause += $pause * random_int(0, 500) / 1000;
         if ($this->begun >= $this->most || $this->now() + $pause >= $this->end) {
             return false;
@@ -55,12 +58,12 @@ class Attempts
         return true;
     }
 
-    protected function now(): float
+    private function now(): float
     {
         return microtime(true);
     }
 
-    protected function sleep(float $seconds): void
+    private function sleep(float $seconds): void
     {
         usleep((int) ($seconds * 1_000_000));
     }

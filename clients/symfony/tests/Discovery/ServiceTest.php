@@ -44,6 +44,7 @@ final class ServiceTest extends TestCase
     {
         $service = self::service(['weight' => 0], []);
         self::assertSame(['127.0.0.1:3307'], $service->addresses());
+        self::assertSame(3307, $service->first()->port);
         self::assertCount(2, $service, 'it is there all the same');
     }
 
