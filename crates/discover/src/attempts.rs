@@ -185,3 +185,179 @@ impl Attempts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALE: u16 = 1;
+    const NEW: u16 = 2;
+    const MS: Duration = Duration::from_millis(1);
+
+    fn instances(ports: &[u16]) -> Vec<Instance> {
+        ports.iter().map(|port| Instance::new(port.to_string(), Endpoint::new("h", *port))).collect()
+    }
+
+    /// Attempts at a time that only passes when it is told to.
+    struct Bench {
+        attempts: Attempts,
+        start: Instant,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new(suspects: &[u16]) -> Bench {
+            let now = Instant::now();
+            let suspects = suspects.iter().map(|port| Endpoint::new("h", *port)).collect();
+            let random = fastrand::Rng::with_seed(7);
+            Bench { attempts: Attempts::new(&Retry::default(), None, suspects, random, now), start: now, now }
+        }
+
+        fn begin(&mut self, ports: &[u16]) -> Step {
+            self.attempts.begin(instances(ports), self.now)
+        }
+
+        fn failed(&mut self, port: u16) -> Step {
+            self.attempts.failed(&Endpoint::new("h", port), self.now)
+        }
+
+        fn told(&mut self, ports: &[u16]) -> Step {
+            self.attempts.told(instances(ports), self.now)
+        }
+
+        fn woken(&mut self, ports: &[u16]) -> Step {
+            self.attempts.woken(instances(ports), self.now)
+        }
+
+        /// Lets the pause of `step` pass.
+        fn rest(&mut self, step: &Step) -> Step {
+            let Step::Pause { lasting } = step else { panic!("{step:?}") };
+            self.now += *lasting;
+            self.attempts.rested(self.now)
+        }
+    }
+
+    fn tries(step: &Step) -> u16 {
+        let Step::Try { instance, .. } = step else { panic!("{step:?}") };
+        instance.endpoint.port()
+    }
+
+    fn asks(step: &Step) -> bool {
+        matches!(step, Step::Ask { .. })
+    }
+
+    #[test]
+    fn an_address_that_moved_is_tried_at_once() {
+        let mut bench = Bench::new(&[]);
+        assert_eq!(tries(&bench.begin(&[STALE])), STALE);
+        assert!(asks(&bench.failed(STALE)));
+        assert_eq!(tries(&bench.told(&[NEW])), NEW);
+    }
+
+    #[test]
+    fn t2_a_registry_that_is_stale_twice_is_asked_afresh_each_time_with_a_pause_and_then_answers() {
+        let mut bench = Bench::new(&[]);
+        bench.begin(&[STALE]);
+        assert!(asks(&bench.failed(STALE)));
+        let pause = bench.told(&[STALE]);
+        assert!(asks(&bench.rest(&pause)));
+        assert_eq!(tries(&bench.told(&[STALE])), STALE, "it may be back");
+        assert!(asks(&bench.failed(STALE)));
+        assert_eq!(tries(&bench.told(&[NEW])), NEW);
+    }
+
+    #[test]
+    fn a_dead_endpoint_is_not_tried_again_while_there_is_another_and_nobody_waits() {
+        let mut bench = Bench::new(&[]);
+        let mut seen = Vec::new();
+        let mut step = bench.begin(&[1, 2, 3]);
+        for _ in 0..3 {
+            let port = tries(&step);
+            seen.push(port);
+            bench.failed(port);
+            step = bench.told(&[1, 2, 3]);
+        }
+        let first = seen[0];
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2, 3]);
+        bench.rest(&step);
+        assert_eq!(tries(&bench.told(&[1, 2, 3])), first, "that failed longest ago");
+    }
+
+    #[test]
+    fn what_failed_for_somebody_else_comes_last_and_if_there_is_nothing_else_the_registry_is_asked_first() {
+        for _ in 0..20 {
+            assert_eq!(tries(&Bench::new(&[STALE]).begin(&[STALE, NEW])), NEW);
+        }
+        let mut bench = Bench::new(&[STALE]);
+        assert!(asks(&bench.begin(&[STALE])));
+        assert_eq!(tries(&bench.told(&[STALE])), STALE, "it has not failed here, so nobody waits");
+    }
+
+    #[test]
+    fn a_change_that_brings_nothing_new_does_not_end_the_waiting() {
+        let mut bench = Bench::new(&[]);
+        bench.begin(&[STALE]);
+        bench.failed(STALE);
+        bench.told(&[STALE]);
+        assert!(matches!(bench.woken(&[STALE]), Step::Pause { .. }));
+        assert_eq!(tries(&bench.woken(&[STALE, NEW])), NEW);
+    }
+
+    #[test]
+    fn t5_all_dead_gives_up_within_attempts_and_budget() {
+        let mut bench = Bench::new(&[]);
+        let mut step = bench.begin(&[STALE]);
+        let (mut tried, mut pauses) = (0, Vec::new());
+        let gave_up = loop {
+            step = match &step {
+                Step::Try { .. } => {
+                    tried += 1;
+                    bench.now += MS;
+                    bench.failed(STALE)
+                }
+                Step::Ask { .. } => bench.told(&[STALE]),
+                Step::Pause { lasting } => {
+                    pauses.push(*lasting);
+                    bench.rest(&step)
+                }
+                Step::GiveUp(gave_up) => break *gave_up,
+            };
+        };
+        assert_eq!((gave_up, tried, pauses.len()), (GaveUp::Attempts, 5, 4));
+        for (pause, longest) in pauses.iter().zip([100, 200, 400, 800]) {
+            assert!(*pause <= longest * MS && *pause >= (longest / 2 - 1) * MS, "{pauses:?}");
+        }
+    }
+
+    #[test]
+    fn t6_an_attempt_gets_no_more_than_its_time_and_no_more_than_is_left() {
+        let mut bench = Bench::new(&[]);
+        let Step::Try { within, .. } = bench.begin(&[1, 2, 3]) else { panic!() };
+        assert_eq!(within, 1000 * MS);
+        bench.now += 1500 * MS;
+        let Step::Ask { within } = bench.failed(1) else { panic!() };
+        assert_eq!(within, 500 * MS);
+        bench.now += 400 * MS;
+        let Step::Try { within, .. } = bench.told(&[2]) else { panic!() };
+        assert_eq!(within, 100 * MS);
+        bench.now += 100 * MS;
+        assert_eq!(bench.failed(2), Step::GiveUp(GaveUp::Budget));
+        assert_eq!(bench.now - bench.start, Retry::default().budget);
+    }
+
+    #[test]
+    fn without_any_endpoint_it_waits_for_one_until_the_time_is_over() {
+        let mut bench = Bench::new(&[]);
+        assert!(asks(&bench.begin(&[])));
+        let mut step = bench.told(&[]);
+        while let Step::Pause { .. } = step {
+            step = bench.rest(&step);
+            if asks(&step) {
+                step = bench.told(&[]);
+            }
+        }
+        assert_eq!(step, Step::GiveUp(GaveUp::Budget));
+        assert_eq!(bench.now - bench.start, Retry::default().budget);
+    }
+}
