@@ -251,3 +251,25 @@ fn an_address_that_is_given_is_announced() {
     wait_listed(&etcd, &announcer);
     assert_eq!(etcd.get("/web/one"), Some(format!("127.0.0.1:{}", service.port())));
 }
+
+#[test]
+fn what_is_told_beside_the_address_is_registered_with_it_and_a_name_may_hold_a_slash() {
+    require!("etcd");
+    let (etcd, tree) = (Etcd::start(), Tree::new());
+    fs::write(tree.join("password"), "hunter2\n").unwrap();
+    let password = format!("password={}", tree.join("password").display());
+    let told = ["--check", "none", "--role", "primary", "--tag", "ssd", "--meta", "user=app"];
+    let told = [&told[..], &["--meta-file", &password, "--address", "10.0.0.5"]].concat();
+    let announcer = Waypost::announcer("db/1", 3306, &etcd.endpoint(), &told);
+    announcer.wait_until("the key", || etcd.get("/web/db/1").is_some());
+    let value = etcd.get("/web/db/1").unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&value).unwrap(),
+        serde_json::json!({
+            "address": "10.0.0.5:3306", "role": "primary", "tags": ["ssd"], "user": "app", "password": "hunter2"
+        })
+    );
+    assert!(!announcer.log().contains("hunter2"), "{}", announcer.log());
+    assert!(announcer.stop().success());
+    assert_eq!(etcd.get("/web/db/1"), None);
+}

@@ -135,8 +135,8 @@ impl<O: FnMut(&Happening) + Send> Announcer<O> {
     }
 
     fn report(&mut self, happening: &Happening) {
-        let Settings { key, endpoint, ttl, .. } = &self.settings;
-        happening.log(key, endpoint, *ttl);
+        let Settings { key, instance, ttl, .. } = &self.settings;
+        happening.log(key, &instance.endpoint, *ttl);
         (self.observe)(happening);
     }
 
@@ -152,8 +152,8 @@ impl<O: FnMut(&Happening) + Send> Announcer<O> {
     }
 
     fn register(&self) -> BoxFuture<'static, Done> {
-        let Settings { key, endpoint, ttl, .. } = &self.settings;
-        let (key, value, ttl) = (key.clone(), endpoint.to_string().into(), *ttl);
+        let Settings { key, instance, ttl, .. } = &self.settings;
+        let (key, value, ttl) = (key.clone(), instance.to_value(), *ttl);
         let registry = Arc::clone(&self.registry);
         async move {
             match registry.register(&key, value, ttl).await {

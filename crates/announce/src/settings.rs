@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use waypost_backend::LeaseLimits;
-use waypost_model::{Endpoint, Key};
+use waypost_model::{Endpoint, Instance, Key};
 
 use crate::machine::Rules;
 use crate::{CommandLine, HealthCheck, Signal};
@@ -14,8 +14,8 @@ use crate::{CommandLine, HealthCheck, Signal};
 pub struct Settings {
     /// The key that is registered: `PREFIX/NAME`.
     pub key: Key,
-    /// Its value, written `HOST:PORT`.
-    pub endpoint: Endpoint,
+    /// What it says: where the service answers, and what is told beside it.
+    pub instance: Instance,
     /// How long the key outlives a crash of its announcer. Within the registry's [`LeaseLimits`].
     pub ttl: Duration,
     /// Whether the service can serve.
@@ -39,14 +39,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// `key` stands for the service at `endpoint`, with the defaults: 10 s to live, a TCP connection to
-    /// `endpoint` every 2 s that may take 1 s, 2 to rise and 3 to fall, no command, SIGTERM and SIGINT stop
-    /// it, and the registry is waited for 3 s (of the 10 s that `docker stop` gives).
+    /// `key` stands for the service at `endpoint`, of which no more is told, with the defaults: 10 s to live, a
+    /// TCP connection to `endpoint` every 2 s that may take 1 s, 2 to rise and 3 to fall, no command, SIGTERM and
+    /// SIGINT stop it, and the registry is waited for 3 s (of the 10 s that `docker stop` gives).
     pub fn new(key: Key, endpoint: Endpoint) -> Settings {
         Settings {
             key,
             check: HealthCheck::Tcp(endpoint.clone()),
-            endpoint,
+            // By which id it is known is its key's business.
+            instance: Instance::new("", endpoint),
             ttl: Duration::from_secs(10),
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(1),
