@@ -69,7 +69,13 @@ impl Cli {
         let answer = self.ask(command).await?;
         match answer.status {
             OK | TRUNCATED => Ok(answer.text),
-            status => Err(format!("{} ({status})", answer.text.trim())),
+            status => {
+                let name = command.split(' ').next().unwrap_or_default();
+                // The first line of what the compiler says is always the same.
+                let text = answer.text.trim();
+                let text = text.strip_prefix("Message from VCC-compiler:\n").unwrap_or(text);
+                Err(format!("{name} is refused ({status}): {text}"))
+            }
         }
     }
 

@@ -120,7 +120,7 @@ impl Varnish {
         done.unwrap_or_else(|_| late()).map_err(|why| {
             let (first, rest) = why.split_once('\n').unwrap_or((&why, ""));
             let what = format!("varnishd at {address} does not use {}: {first}", self.file.display());
-            let detail: Vec<&str> = rest.lines().take(SHOWN).collect();
+            let detail: Vec<&str> = rest.lines().filter(|line| !line.is_empty()).take(SHOWN).collect();
             Failure::new(Step::Reload, what).with_detail(detail.join("\n"))
         })
     }
