@@ -55,6 +55,7 @@ const VARNISH: Needed =
 const PHP_FPM: Needed = Needed { binary: "php-fpm8.2", package: "php-fpm", services: &["php8.2-fpm"] };
 const PHP: Needed = tool("php", "php-cli");
 const PHPUNIT: Needed = tool("phpunit", "phpunit");
+const COMPOSER: Needed = tool("composer", "composer");
 
 /// What the PHP client, its tests and the site are made of besides; WordPress brings an Apache module, and no
 /// Apache.
@@ -90,7 +91,7 @@ pub(crate) const DEMO: &[Needed] = &[NGINX];
 /// What the tests start.
 pub(crate) const TEST: &[Needed] = &[
     ETCD, ETCDCTL, NGINX, SETPRIV, STRACE, IP, PYTHON, PIP, DOCKERD, DOCKER, BUSYBOX, NETCAT, UNSHARE,
-    MEMCACHED, REDIS, POSTGRES, MARIADB, VARNISH, PHP_FPM, PHP, PHPUNIT,
+    MEMCACHED, REDIS, POSTGRES, MARIADB, VARNISH, PHP_FPM, PHP, PHPUNIT, COMPOSER,
 ];
 
 /// What the tests start or load.

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::cargo::{Workspace, build_waypost, command, run as run_command, typed};
 use crate::steps::Steps;
-use crate::{Outcome, etcd3, fuzz, packages, tidy};
+use crate::{Outcome, etcd3, fuzz, packages, php_libraries, tidy};
 
 /// Makes a missing server a failure where a bare `cargo test` skips.
 const REQUIRE_SERVERS: (&str, &str) = ("WAYPOST_TEST_REQUIRE_SERVERS", "1");
@@ -31,10 +31,12 @@ pub(crate) fn run(filters: &[String]) -> Outcome<()> {
         steps.run("released binary", || run_command(build_waypost()))?;
     }
     let client = steps.run("foreign client", || etcd3::ensure(&workspace))?;
+    let libraries = steps.run("foreign PHP libraries", || php_libraries::ensure(&workspace))?;
     let mut totals = Totals::default();
     let mut tests = |targets: &[&str], api_server: &str| {
         let mut cargo = tests(&workspace, targets, filters);
-        cargo.env("WAYPOST_ETCD3", &client).env(API_SERVER, api_server);
+        cargo.env("WAYPOST_ETCD3", &client).env("WAYPOST_PHP_OTHER", &libraries);
+        cargo.env(API_SERVER, api_server);
         count(cargo, &mut totals)
     };
     let ours = steps.run("tests", || tests(&[], "store"));

@@ -28,6 +28,7 @@ pub const PACKAGES: &[(&str, &str)] = &[
     ("php-fpm8.2", "php-fpm"),
     ("php", "php-cli"),
     ("phpunit", "phpunit"),
+    ("composer", "composer"),
 ];
 
 /// Set by `cargo xtask test`: a missing server is a failure, not a skip.
