@@ -2,7 +2,8 @@
 //!
 //! A fresh clone needs Rust and nothing else: xtask brings `protoc` (`protoc.rs`) and, as root on
 //! Debian, installs the servers that tests and demo start (`packages.rs`); tests get a foreign client
-//! (`etcd3.rs`) and PHP libraries of another release (`php_libraries.rs`) as well. It depends on nothing that needs `protoc` to build.
+//! (`etcd3.rs`) and PHP libraries of another release (`php_libraries.rs`) as well. It depends on
+//! nothing that needs `protoc` to build.
 
 mod bench;
 mod cargo;
