@@ -43,6 +43,11 @@ pub struct CommandNotStarted {
 }
 
 impl CommandNotStarted {
+    /// `program` could not be started because of `cause`.
+    pub fn new(program: impl Into<OsString>, cause: io::Error) -> CommandNotStarted {
+        CommandNotStarted { program: program.into(), cause }
+    }
+
     /// 127 if there is no such program, 126 if it cannot be run: as shells and `env` have it (POSIX,
     /// "Exit Status for Commands").
     pub fn exit_code(&self) -> u8 {
@@ -50,15 +55,15 @@ impl CommandNotStarted {
     }
 }
 
-/// A command that runs, or whose end was not yet told.
+/// A command that runs, or whose end was not yet told. Dropping it kills the command.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub struct Running {
     child: Child,
 }
 
 /// How a command ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct End {
+pub struct End {
     /// The exit code, or 128 and the signal that it died of.
     pub code: u8,
     /// The same in words.
@@ -66,21 +71,46 @@ pub(crate) struct End {
 }
 
 impl Running {
-    pub(crate) fn start(line: &CommandLine) -> Result<Running, CommandNotStarted> {
+    /// Starts it with our environment, standard streams and directory, and a process group of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandNotStarted`] if there is no such program, or it cannot be run.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime with I/O enabled.
+    pub fn start(line: &CommandLine) -> Result<Running, CommandNotStarted> {
+        Running::start_with(line, &[])
+    }
+
+    /// As [`Running::start`], with more variables in its environment.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn start_with(
+        line: &CommandLine,
+        variables: &[(String, String)],
+    ) -> Result<Running, CommandNotStarted> {
         let mut command = Command::new(&line.program);
         command.args(&line.arguments).process_group(0).kill_on_drop(true);
-        let child =
-            command.spawn().map_err(|cause| CommandNotStarted { program: line.program.clone(), cause })?;
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let child = command.spawn().map_err(|cause| CommandNotStarted::new(&line.program, cause))?;
         Ok(Running { child })
     }
 
     /// The process; none once its end was seen.
-    pub(crate) fn pid(&self) -> Option<u32> {
+    pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
     /// Passes `signal` on. That the command is gone already is no error: its end is about to be told.
-    pub(crate) fn tell(&self, signal: Signal) {
+    pub fn tell(&self, signal: Signal) {
         // The number cannot be another process's by now: it is free only after `ended` has seen the end.
         let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         let Some(pid) = pid else { return };
@@ -90,8 +120,14 @@ impl Running {
         };
     }
 
+    /// Kills it, without a word; its end is still to be waited for.
+    pub fn kill(&mut self) {
+        // One that has ended meanwhile does not mind.
+        let _ = self.child.start_kill();
+    }
+
     /// Waits for the end. May be dropped and asked again.
-    pub(crate) async fn ended(&mut self) -> End {
+    pub async fn ended(&mut self) -> End {
         End::of(self.child.wait().await)
     }
 }

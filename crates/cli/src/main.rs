@@ -1,7 +1,7 @@
 //! The binary `waypost`: flags, configuration, wiring, exit codes. No logic of its own.
 //!
 //! Exit codes: 0, everything is as it was asked for; 1, it is not, and standard error says why; 2, the
-//! command line makes no sense. `announce` around a command ends with the command's.
+//! command line makes no sense. `announce` and `discover` with a command end with the command's.
 
 mod access;
 mod announce;
@@ -9,6 +9,7 @@ mod check;
 mod confd;
 mod configuration;
 mod demo;
+mod discover;
 mod duration;
 mod embedded;
 mod gateway;
@@ -50,6 +51,8 @@ enum Command {
     Migrate(migrate::Arguments),
     /// Register a service while its health check passes
     Announce(announce::Arguments),
+    /// Find out where a service is, for shells and for programs that read their environment
+    Discover(discover::Arguments),
     /// Read, write and watch keys
     Kv(kv::Arguments),
     /// Do what confd does, with confd's flags; the same as calling the program `confd`
@@ -121,6 +124,7 @@ async fn command(command: Command) -> Result<ExitCode, Failed> {
         Command::Check(arguments) => check::check(arguments).await,
         Command::Migrate(arguments) => migrate::migrate(&arguments),
         Command::Announce(arguments) => announce::announce(arguments).await,
+        Command::Discover(arguments) => discover::discover(arguments).await,
         Command::Kv(arguments) => kv::kv(arguments).await,
         Command::Store(arguments) => embedded::store(arguments).await,
         Command::Demo(arguments) => demo::demo(arguments).await,

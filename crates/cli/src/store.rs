@@ -111,6 +111,11 @@ impl Arguments {
         words
     }
 
+    /// Whether a flag or a variable names a store; if none does, it is the etcd on this host.
+    pub(crate) fn is_said(&self) -> bool {
+        self.backend != Kind::Etcd || !self.node.is_empty() || !self.file.is_empty()
+    }
+
     /// Opens the store that the flags name.
     pub(crate) fn open(&self) -> Result<Store, Failed> {
         match self.backend {

@@ -76,7 +76,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections: 512, polls: 256, streams: 128, patience: Duration::from_secs(30) }
+        Limits { connections: 512, polls: 256, streams: 256, patience: Duration::from_secs(30) }
     }
 }
 
