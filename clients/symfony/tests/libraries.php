@@ -28,13 +28,10 @@ if ($libraries !== '') {
     }
     require_once 'Doctrine/DBAL/autoload.php';
 }
+require_once dirname(__DIR__).'/autoload.php';
 spl_autoload_register(static function (string $class): void {
-    foreach (['Waypost\\Tests\\' => __DIR__, 'Waypost\\' => dirname(__DIR__).'/src'] as $prefix => $directory) {
-        $file = $directory.'/'.strtr(substr($class, strlen($prefix)), '\\', '/').'.php';
-        if (str_starts_with($class, $prefix) && is_file($file)) {
-            require $file;
-
-            return;
-        }
+    $file = __DIR__.'/'.strtr(substr($class, strlen('Waypost\\Tests\\')), '\\', '/').'.php';
+    if (str_starts_with($class, 'Waypost\\Tests\\') && is_file($file)) {
+        require $file;
     }
 });

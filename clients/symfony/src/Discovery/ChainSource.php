@@ -21,20 +21,21 @@ final class ChainSource implements Source, Forgetful
 
     public function get(string $service, bool $fresh = false): Service
     {
-        if ($fresh) {
-            // Also for later look-ups, and other processes: they are not to fail as this one just did.
-            $this->forget();
+        try {
+            // Nearly all look-ups are this one.
+            return $this->last[$service] = $fresh ? $this->ask($service) : $this->file->get($service);
+        } catch (Unavailable $first) {
         }
-        $reasons = [];
-        foreach ($this->inOrder($fresh) as $source) {
-            try {
-                return $this->last[$service] = $source->get($service, $fresh);
-            } catch (Unavailable $why) {
-                array_push($reasons, ...$why->reasons);
-            }
-        }
+        // Whoever was not asked yet.
+        try {
+            $other = $fresh || $this->agent === null ? $this->file : $this->agent;
 
-        return $this->last[$service] ?? throw Unavailable::afterAll($service, $reasons);
+            return $this->last[$service] = $other->get($service, $fresh);
+        } catch (Unavailable $second) {
+            $reasons = [...$first->reasons, ...$second->reasons];
+
+            return $this->last[$service] ?? throw Unavailable::afterAll($service, array_values(array_unique($reasons)));
+        }
     }
 
     public function age(): ?float
@@ -56,11 +57,11 @@ final class ChainSource implements Source, Forgetful
         }
     }
 
-    /** @return list<Source> */
-    private function inOrder(bool $fresh): array
+    /** The freshest answer; later look-ups, and other processes, are not to fail as this one just did. */
+    private function ask(string $service): Service
     {
-        $order = array_filter([$this->file, $this->agent]);
+        $this->forget();
 
-        return $fresh ? array_reverse($order) : $order;
+        return ($this->agent ?? $this->file)->get($service, true);
     }
 }

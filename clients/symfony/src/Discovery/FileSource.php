@@ -10,6 +10,11 @@ abstract class FileSource implements Source
     /** What was read last, and serves when the file cannot be read any more. */
     private ?array $last = null;
 
+    private ?string $version = null;
+
+    /** @var array<string, Service> of that version */
+    private array $made = [];
+
     public function __construct(protected readonly string $file)
     {
     }
@@ -20,14 +25,12 @@ abstract class FileSource implements Source
             $this->forget();
         }
         $document = $this->read();
-        if (!isset($document['services'])) {
-            $document = $this->last ?? throw Unavailable::because($service, $this->file, $this->trouble());
+        // Equal versions are equal documents: what was made of this one serves again.
+        if ($document !== null && ($document['version'] ?? '') === $this->version && isset($this->made[$service])) {
+            return $this->made[$service];
         }
-        $this->last = $document;
-        $records = $document['services'][$service]
-            ?? throw Unavailable::because($service, $this->file, 'it does not list this service');
 
-        return new Service($service, $records);
+        return $this->make($service, isset($document['services']) ? $document : null);
     }
 
     /** The agent touches an empty file beside the document, `.NAME.seen`, as long as the registry answers. */
@@ -47,6 +50,20 @@ abstract class FileSource implements Source
 
     /** The document; null if there is none, or something else is in the file. */
     abstract protected function read(): ?array;
+
+    private function make(string $service, ?array $document): Service
+    {
+        $document ??= $this->last ?? throw Unavailable::because($service, $this->file, $this->trouble());
+        $version = $document['version'] ?? null;
+        if ($version === null || $version !== $this->version) {
+            [$this->version, $this->made] = [$version, []];
+        }
+        $this->last = $document;
+        $records = $document['services'][$service]
+            ?? throw Unavailable::because($service, $this->file, 'it does not list this service');
+
+        return $this->made[$service] = new Service($service, $records);
+    }
 
     private function trouble(): string
     {

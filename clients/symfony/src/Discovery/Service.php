@@ -42,13 +42,17 @@ final class Service implements \Countable, \IteratorAggregate
      */
     public function candidates(?string $role = null): array
     {
-        $working = array_filter($this->instances(), static fn (Instance $i): bool => $i->weight > 0);
-        $told = array_filter($this->instances(), static fn (Instance $i): bool => $i->role !== null);
-        if ($role !== null && $told !== []) {
-            $working = array_filter($working, static fn (Instance $i): bool => $i->role === $role);
+        $working = $playing = [];
+        $isTold = false;
+        foreach ($this->instances() as $instance) {
+            $isTold = $isTold || $instance->role !== null;
+            if ($instance->weight > 0) {
+                $working[] = $instance;
+                $instance->role === $role && $playing[] = $instance;
+            }
         }
 
-        return array_values($working);
+        return $role !== null && $isTold ? $playing : $working;
     }
 
     /**
@@ -84,6 +88,9 @@ final class Service implements \Countable, \IteratorAggregate
     public function pick(?string $role = null, ?string $zone = null, array $avoid = []): Instance
     {
         $all = $this->candidates($role);
+        if (count($all) === 1) {
+            return $all[0];
+        }
         $fresh = array_filter($all, static fn (Instance $i): bool => !in_array($i->address, $avoid, true));
         $near = static fn (Instance $i): bool => $zone !== null && $i->zone === $zone;
         foreach ([array_filter($fresh, $near), $fresh, array_filter($all, $near), $all] as $choice) {

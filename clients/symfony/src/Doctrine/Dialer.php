@@ -62,7 +62,7 @@ final class Dialer
                 $why = $failed->of($target);
             } catch (NoInstance $none) {
                 // Between the end of one and the announcement of the next.
-                [$target, $why] = [null, $none];
+                [$target, $why] = [null, NotFound::because($none)];
             }
             if ($why !== null) {
                 if (Failure::isDenied($why) || !$attempts->pause()) {
@@ -102,7 +102,11 @@ final class Dialer
     /** @param list<string> $avoid */
     private function look(bool $fresh, array $avoid): Target
     {
-        $service = $this->source->get($this->settings->service, $fresh);
+        try {
+            $service = $this->source->get($this->settings->service, $fresh);
+        } catch (Unavailable $why) {
+            throw NotFound::because($why);
+        }
 
         return Target::of($service->name, $service->pick($this->settings->role, $this->settings->zone, $avoid));
     }

@@ -22,7 +22,7 @@ abstract class DiscoveryConnection implements Connection
     public function prepare(string $sql): Statement
     {
         // Nothing is done by it, so it can always be asked again.
-        $statement = $this->session->run(true, true, static fn (Connection $c): Statement => $c->prepare($sql));
+        $statement = $this->session->run(Repeat::always(), static fn (Connection $c): Statement => $c->prepare($sql));
 
         return $this->statement($statement, $sql);
     }
@@ -53,7 +53,7 @@ abstract class DiscoveryConnection implements Connection
     private function run(string $sql, \Closure $do): mixed
     {
         try {
-            return $this->session->run(Statements::isRead($sql), Statements::isAtomic($sql), $do);
+            return $this->session->run(Repeat::statement($sql), $do);
         } finally {
             $this->session->note($sql);
         }

@@ -30,7 +30,7 @@ final class DiscoveryDriver extends AbstractDriverMiddleware
 
     public function connect(#[\SensitiveParameter] array $params): DriverConnection
     {
-        $open = fn (array $found): DriverConnection => parent::connect($found);
+        $open = fn (#[\SensitiveParameter] array $found): DriverConnection => parent::connect($found);
         $dialer = new Dialer($this->source, $this->settings, $open, $params, $this->notice);
         [$connection, $target] = $dialer->dial($dialer->begin());
         if (!$this->settings->reconnect) {

@@ -49,11 +49,7 @@ abstract class DiscoveryStatement implements Statement
     {
         $do = fn (Connection $connection): Result => $execute($this->on($connection));
         try {
-            return $this->session->run(
-                !$this->streams && Statements::isRead($this->sql),
-                !$this->streams && Statements::isAtomic($this->sql),
-                $do,
-            );
+            return $this->session->run($this->streams ? Repeat::never() : Repeat::statement($this->sql), $do);
         } finally {
             $this->session->note($this->sql);
         }

@@ -64,15 +64,13 @@ final class Session
      *
      * @template T
      *
-     * @param bool                   $twice  whether it is all the same if it is done twice
-     * @param bool                   $atomic whether a read-only server does nothing of it
      * @param \Closure(Connection): T $do
      *
      * @return T
      */
-    public function run(bool $twice, bool $atomic, \Closure $do): mixed
+    public function run(Repeat $repeat, \Closure $do): mixed
     {
-        $this->wake($twice);
+        $this->wake($repeat);
         $attempts = null;
         while (true) {
             try {
@@ -87,7 +85,7 @@ final class Session
                     throw $error;
                 }
                 ($this->notice)($this->target->address, $error);
-                if (!$this->isFree() || !($readOnly ? $atomic : $twice)) {
+                if (!$this->isFree() || !($readOnly ? $repeat->isAtomic() : $repeat->isHarmless())) {
                     $this->broken = $error;
                     throw $error;
                 }
@@ -99,7 +97,7 @@ final class Session
     /** Does what begins a transaction: whatever became of the old session, nothing was done in it. */
     public function begin(\Closure $do): mixed
     {
-        $result = $this->run(true, true, $do);
+        $result = $this->run(Repeat::always(), $do);
         $this->inTransaction = true;
 
         return $result;
@@ -143,7 +141,7 @@ final class Session
     }
 
     /** Sees to a connection that is broken, or was idle for so long that it may be. */
-    private function wake(bool $twice): void
+    private function wake(Repeat $repeat): void
     {
         if (!$this->isFree()) {
             return;
@@ -153,7 +151,7 @@ final class Session
         } elseif (microtime(true) - $this->lastUsed >= $this->settings->idle) {
             if (!$this->dialer->isCurrent($this->target)) {
                 $this->follow();
-            } elseif (!$twice && ($why = $this->whyDead()) !== null) {
+            } elseif (!$repeat->isHarmless() && ($why = $this->whyDead()) !== null) {
                 $this->reconnect($why, $this->dialer->begin());
             }
         }

@@ -48,13 +48,14 @@ final class Statements
     /** True if the statement changes nothing, so that doing it twice is doing it once. */
     public static function isRead(string $sql): bool
     {
-        if (preg_match(self::READ, $sql) !== 1 || preg_match(self::NOT_ONLY_READ, $sql) === 1) {
+        // An error of PCRE, such as for a huge text, is no certainty.
+        if (preg_match(self::READ, $sql) !== 1 || preg_match(self::NOT_ONLY_READ, $sql) !== 0) {
             return false;
         }
-        preg_match_all(self::CALL, $sql, $calls);
-        $unknown = array_diff(array_map('strtolower', $calls[1]), self::PURE);
+        $isKnown = preg_match_all(self::CALL, $sql, $calls) !== false
+            && array_diff(array_map('strtolower', $calls[1]), self::PURE) === [];
 
-        return $unknown === [] && !self::touchesSession($sql) && self::isSingle($sql);
+        return $isKnown && !self::touchesSession($sql) && self::isSingle($sql);
     }
 
     /** True if a server that refuses it for being read-only has done no part of it. */
@@ -66,7 +67,7 @@ final class Statements
     /** True if the session may be another one after it, which a new connection would not have. */
     public static function touchesSession(string $sql): bool
     {
-        return preg_match(self::SESSIONLESS, $sql) !== 1 || preg_match(self::SESSION, $sql) === 1;
+        return preg_match(self::SESSIONLESS, $sql) !== 1 || preg_match(self::SESSION, $sql) !== 0;
     }
 
     /** A semicolon in a literal counts as well. */

@@ -23,7 +23,7 @@ final class Timeouts
     public function open(\Closure $connect, #[\SensitiveParameter] array $params): Connection
     {
         // Beside its exception, mysqlnd warns; a debugging error handler would throw that instead.
-        $open = static fn (array $params): Connection => @$connect($params);
+        $open = static fn (#[\SensitiveParameter] array $params): Connection => @$connect($params);
 
         return match (self::driver($params)) {
             'pdo_mysql' => $this->withReadTimeout($open, self::overLoopback($this->withOptions($params, [

@@ -52,8 +52,16 @@ final class ChainTest extends TestCase
     public function testWhenNobodyEverAnsweredAllSourcesAreNamed(): void
     {
         $this->expectException(Unavailable::class);
-        $this->expectExceptionMessageMatches('{fake: told so; fake: told so\. See that "waypost run"}');
-        (new ChainSource(new FakeSource(null), new FakeSource(null)))->get('db');
+        $this->expectExceptionMessageMatches('{/nowhere/services\.php: there is no such file; fake: told so\. See that "waypost run"}');
+        $agent = new FakeSource(null);
+        (new ChainSource(new PhpFileSource('/nowhere/services.php'), $agent))->get('db');
+    }
+
+    public function testWithoutAnAgentTheFileIsFreshAsWell(): void
+    {
+        $file = FakeSource::ports(1);
+        self::assertSame(1, (new ChainSource($file))->get('db', true)->pick()->port);
+        self::assertSame([true], $file->asked);
     }
 
     public function testAFreshLookUpTellsOpcacheOfTheFile(): void
@@ -64,7 +72,7 @@ final class ChainTest extends TestCase
         self::assertSame(1, $chain->get('db')->pick()->port);
         // The same time of modification: opcache would not see it by itself.
         $before = filemtime($file);
-        $scratch->services(['db' => [FakeSource::record(2)]]);
+        $scratch->services(['db' => [FakeSource::record(2)]], 'php', 'v2');
         touch($file, $before);
         self::assertSame(2, $chain->get('db', true)->pick()->port);
         self::assertSame(2, $chain->get('db')->pick()->port);

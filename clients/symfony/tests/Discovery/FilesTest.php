@@ -49,7 +49,7 @@ final class FilesTest extends TestCase
     {
         $source = $this->source($form, ['services' => ['db' => [FakeSource::record(1)]]]);
         self::assertSame(1, $source->get('db')->pick()->port);
-        $this->source($form, ['services' => ['db' => [FakeSource::record(2)]]]);
+        $this->source($form, ['version' => 'v2', 'services' => ['db' => [FakeSource::record(2)]]]);
         self::assertSame(2, $source->get('db', true)->pick()->port);
     }
 

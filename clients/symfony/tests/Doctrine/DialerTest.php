@@ -6,9 +6,9 @@ namespace Waypost\Tests\Doctrine;
 
 use Doctrine\DBAL\Driver\Connection;
 use PHPUnit\Framework\TestCase;
-use Waypost\Discovery\NoInstance;
 use Waypost\Discovery\Source;
 use Waypost\Doctrine\Dialer;
+use Waypost\Doctrine\NotFound;
 use Waypost\Doctrine\Settings;
 use Waypost\Tests\FakeSource;
 
@@ -158,9 +158,22 @@ final class DialerTest extends TestCase
 
     public function testAPrimaryThatNeverComesIsSaid(): void
     {
-        $this->expectException(NoInstance::class);
+        $this->expectException(NotFound::class);
+        $this->expectExceptionMessage('service "db": none of 1 instance(s) has the role "primary"');
         $settings = ['role' => 'primary', 'budget' => 0.02];
         $this->dial(new FakeSource([FakeSource::record(2, ['role' => 'replica'])]), $this->good(2), $settings);
+    }
+
+    public function testAServiceThatNobodyKnowsIsSaidAtOnce(): void
+    {
+        $source = new FakeSource(null);
+        try {
+            $this->dial($source, $this->good(1), ['pause' => 3600.0]);
+            self::fail('nobody knows it');
+        } catch (NotFound $why) {
+            self::assertStringContainsString('service "db" is not known: fake: told so.', $why->getMessage());
+            self::assertSame([false], $source->asked);
+        }
     }
 
     public function testLocalhostIsTheLoopbackAddressForMysqlWhichWouldTakeItsSocket(): void

@@ -8,6 +8,7 @@ use Doctrine\DBAL\Driver\Connection;
 use PHPUnit\Framework\TestCase;
 use Waypost\Discovery\Source;
 use Waypost\Doctrine\Dialer;
+use Waypost\Doctrine\Repeat;
 use Waypost\Doctrine\Session;
 use Waypost\Doctrine\Settings;
 use Waypost\Tests\FakeSource;
@@ -47,6 +48,17 @@ final class SessionTest extends TestCase
             ++$times;
 
             return $connection === $this->servers[1] ? throw $error : 2;
+        };
+    }
+
+    /** A statement of that kind. */
+    private static function repeat(bool $harmless, bool $atomic): Repeat
+    {
+        return match ([$harmless, $atomic]) {
+            [true, true] => Repeat::statement('SELECT name FROM node'),
+            [true, false] => Repeat::statement('SHOW TABLES'),
+            [false, true] => Repeat::statement('DELETE FROM node'),
+            [false, false] => Repeat::statement('CALL pay(1)'),
         };
     }
 
@@ -90,7 +102,7 @@ final class SessionTest extends TestCase
         $session = $this->session(FakeSource::ports(1, 2));
         $times = 0;
         try {
-            self::assertSame(2, $session->run($twice, $atomic, $this->failingOn1($error, $times)));
+            self::assertSame(2, $session->run(self::repeat($twice, $atomic), $this->failingOn1($error, $times)));
             self::assertTrue($repeated, 'it was repeated');
         } catch (\Throwable $why) {
             self::assertSame($error, $why);
@@ -105,7 +117,7 @@ final class SessionTest extends TestCase
         $session->begin(static fn () => null);
         $times = 0;
         try {
-            $session->run(true, true, $this->failingOn1($error, $times));
+            $session->run(Repeat::always(), $this->failingOn1($error, $times));
             self::fail('it is thrown');
         } catch (\Throwable $why) {
             self::assertSame($error, $why);
@@ -121,14 +133,14 @@ final class SessionTest extends TestCase
         foreach (['run', 'end'] as $what) {
             try {
                 $do = $this->failingOn1(self::lost(), $times);
-                $what === 'run' ? $session->run(true, true, $do) : $session->end($do);
+                $what === 'run' ? $session->run(Repeat::always(), $do) : $session->end($do);
                 self::fail('it is thrown');
             } catch (\Throwable) {
                 self::assertSame([1], $this->connected);
             }
         }
         self::assertSame(2, $times);
-        $session->run(false, false, fn (Connection $c) => self::assertSame($this->servers[2], $c));
+        $session->run(Repeat::never(), fn (Connection $c) => self::assertSame($this->servers[2], $c));
     }
 
     public function testTheBeginOfATransactionIsRepeated(): void
@@ -148,7 +160,7 @@ final class SessionTest extends TestCase
             foreach ([self::lost(), self::readOnly()] as $error) {
                 try {
                     $times = 0;
-                    $session->run(true, true, $this->failingOn1($error, $times));
+                    $session->run(Repeat::always(), $this->failingOn1($error, $times));
                     self::fail('it is thrown');
                 } catch (\Throwable $why) {
                     self::assertSame($error, $why);
@@ -166,7 +178,7 @@ final class SessionTest extends TestCase
         $session->note('RELEASE SAVEPOINT DOCTRINE_2');
         $session->end(static fn () => null);
         $times = 0;
-        self::assertSame(2, $session->run(true, true, $this->failingOn1(self::lost(), $times)));
+        self::assertSame(2, $session->run(Repeat::always(), $this->failingOn1(self::lost(), $times)));
     }
 
     public function testALostWriteIsNotRepeatedAndTheNextStatementIsOnANewConnection(): void
@@ -174,10 +186,10 @@ final class SessionTest extends TestCase
         $session = $this->session(FakeSource::ports(1, 2));
         $times = 0;
         try {
-            $session->run(false, true, $this->failingOn1(self::lost(), $times));
+            $session->run(Repeat::statement('DELETE FROM t'), $this->failingOn1(self::lost(), $times));
             self::fail('nobody knows whether it was done');
         } catch (\Throwable) {
-            self::assertSame(2, $session->run(false, true, $this->failingOn1(self::lost(), $times)));
+            self::assertSame(2, $session->run(Repeat::statement('DELETE FROM t'), $this->failingOn1(self::lost(), $times)));
         }
         self::assertSame(2, $times);
     }
@@ -187,7 +199,7 @@ final class SessionTest extends TestCase
         $this->servers[1]->expects(self::once())->method('query')->willThrowException(self::lost());
         $session = $this->session(FakeSource::ports(1, 1, 2), ['idle' => 0.0]);
         $times = 0;
-        self::assertSame(2, $session->run(false, true, $this->failingOn1(self::lost(), $times)));
+        self::assertSame(2, $session->run(Repeat::statement('DELETE FROM t'), $this->failingOn1(self::lost(), $times)));
         self::assertSame(1, $times, 'it was sent once');
     }
 
@@ -195,14 +207,14 @@ final class SessionTest extends TestCase
     {
         $this->servers[1]->expects(self::never())->method('query');
         $source = FakeSource::ports(1, 2);
-        $this->session($source)->run(false, true, static fn () => null);
+        $this->session($source)->run(Repeat::statement('DELETE FROM t'), static fn () => null);
         self::assertSame([false], $source->asked);
     }
 
     public function testAnIdleConnectionFollowsTheRegistry(): void
     {
         $session = $this->session(FakeSource::ports(1, 2), ['idle' => 0.0]);
-        $session->run(false, true, fn (Connection $c) => self::assertSame($this->servers[2], $c));
+        $session->run(Repeat::statement('DELETE FROM t'), fn (Connection $c) => self::assertSame($this->servers[2], $c));
         self::assertSame([1, 2], $this->connected);
     }
 
@@ -211,7 +223,7 @@ final class SessionTest extends TestCase
         foreach ([null, []] as $nothing) {
             $source = new FakeSource([FakeSource::record(1)], $nothing);
             $session = $this->session($source, ['idle' => 0.0]);
-            $session->run(true, true, fn (Connection $c) => self::assertSame($this->servers[1], $c));
+            $session->run(Repeat::always(), fn (Connection $c) => self::assertSame($this->servers[1], $c));
         }
     }
 
@@ -220,7 +232,7 @@ final class SessionTest extends TestCase
         $session = $this->session(FakeSource::ports(1));
         $times = 0;
         try {
-            $session->run(false, true, $this->failingOn1(self::readOnly(), $times));
+            $session->run(Repeat::statement('DELETE FROM t'), $this->failingOn1(self::readOnly(), $times));
             self::fail('there is no other server');
         } catch (\Throwable $why) {
             self::assertStringContainsString('--read-only', $why->getMessage());
@@ -233,7 +245,7 @@ final class SessionTest extends TestCase
         $session = $this->session(FakeSource::ports(1, 2), ['role' => 'replica']);
         $times = 0;
         try {
-            $session->run(false, true, $this->failingOn1(self::readOnly(), $times));
+            $session->run(Repeat::statement('DELETE FROM t'), $this->failingOn1(self::readOnly(), $times));
             self::fail('it is the application\'s mistake');
         } catch (\Throwable) {
             self::assertSame(1, $times);

@@ -62,6 +62,16 @@ final class ConnectingTest extends TestCase
     }
 
     /** @dataProvider drivers */
+    public function testAServiceWithoutAPrimaryIsAConnectionExceptionToDoctrine(string $driver): void
+    {
+        $database = new Database($driver);
+        $settings = ['role' => 'primary', 'budget' => 0.05];
+        $this->expectException(ConnectionException::class);
+        $this->expectExceptionMessage('service "db": none of 1 instance(s) has the role "primary"');
+        $database->connect(new FakeSource([FakeSource::record(9, ['role' => 'replica'])]), $settings)->fetchOne(self::NAME);
+    }
+
+    /** @dataProvider drivers */
     public function testT5AWrongStatementIsSentOnce(string $driver): void
     {
         $database = new Database($driver);
