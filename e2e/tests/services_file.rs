@@ -28,6 +28,9 @@ const TORN: &str = "<?php $broken = 0;
 /// What opcache lost, in bytes.
 const WASTED: &str = "<?php echo opcache_get_status(false)['memory_usage']['wasted_memory'];";
 
+/// Whether opcache has the file: it takes none that is younger than two seconds, by default.
+const CACHED: &str = "<?php echo opcache_is_script_cached($_SERVER['TEST_FILE']) ? 'cached' : 'not';";
+
 /// Prints all that the file returns.
 const ALL: &str = "<?php echo json_encode(include $_SERVER['TEST_FILE'], JSON_THROW_ON_ERROR | JSON_PRESERVE_ZERO_FRACTION);";
 
@@ -150,14 +153,14 @@ fn t7_with_the_notice_every_swap_is_seen_though_php_never_looks_at_files() {
 fn t7_without_the_notice_a_swap_is_seen_within_three_and_a_half_seconds_at_php_s_own_settings() {
     require!("etcd", "php-fpm8.2");
     let (fpm, site) = (php(&[]), Site::new(""));
-    let script = site.script("port.php", PORT);
+    let (script, cached) = (site.script("port.php", PORT), site.script("cached.php", CACHED));
     site.put(3000);
     let agent = site.agent();
     agent.wait_until("the first file", || site.holds(3000));
     let mut times = Vec::new();
     for port in 3001..=3003 {
-        wait_until("PHP to have the last one", DEADLINE, || {
-            site.asked(&fpm, &script) == (port - 1).to_string()
+        wait_until("opcache to have the last one", DEADLINE, || {
+            site.asked(&fpm, &script) == (port - 1).to_string() && site.asked(&fpm, &cached) == "cached"
         });
         site.put(port);
         times.push(seen_after(&site, port, Duration::from_millis(3500), || site.asked(&fpm, &script)));
@@ -386,4 +389,30 @@ fn a_link_in_the_place_of_the_file_becomes_a_file_and_its_target_stays() {
     agent.wait_until("the file", || site.holds(1));
     assert!(fs::symlink_metadata(site.file()).unwrap().is_file());
     assert_eq!(fs::read_to_string(target).unwrap(), "<?php return 1;");
+}
+
+#[test]
+fn a_check_says_that_the_script_is_missing_and_a_single_pass_writes_what_a_dry_run_shows() {
+    require!("etcd");
+    let site = Site::new("");
+    site.put(3306);
+    let node = site.etcd.endpoint();
+    let run = |words: &[&str]| {
+        let [.., flag, state] = &site.tree.arguments();
+        let own = ["--confdir".as_ref(), site.tree.path().as_os_str(), "--node".as_ref(), node.as_ref()];
+        let state = [flag.as_ref(), state.as_ref()].into_iter().filter(|_| words.contains(&"--once"));
+        run_to_end(words.iter().map(AsRef::as_ref).chain(own).chain(state))
+    };
+    let shown = run(&["render", "--dry-run"]);
+    assert!(shown.code == Some(0) && shown.stdout.contains("+<?php return ['waypost' => 1, "), "{shown:?}");
+    assert!(!site.file().exists() && !site.marker().exists());
+    let done = run(&["render", "--once"]);
+    assert!(done.code == Some(0) && site.holds(3306) && site.marker().exists(), "{done:?}");
+
+    let text = fs::read_to_string(site.tree.configuration("services")).unwrap();
+    let reload = "reload = { fastcgi = [\"/none.sock\"], script = \"/none.php\" }\n";
+    fs::write(site.tree.configuration("services"), format!("{text}{reload}")).unwrap();
+    let check = run(&["check"]);
+    assert!(check.code == Some(0), "{check:?}");
+    assert!(check.stdout.contains(":5:10: warning: the script /none.php: No such file"), "{check:?}");
 }

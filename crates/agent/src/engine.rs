@@ -415,11 +415,12 @@ impl Engine {
 
     /// What a reload brought about was looked at; if it is undone, the reload is owed again.
     fn verified(&mut self, number: usize, holds: bool, now: Instant) -> Vec<Action> {
+        self.targets[number].is_verifying = false;
+        // A change or a reload that came meanwhile tells more.
+        let is_overtaken = self.verify_at(number).is_none();
         let target = &mut self.targets[number];
-        target.is_verifying = false;
         target.verify_again(now);
-        // Meanwhile a reload may have begun or failed, which tells more.
-        if holds || target.owed || target.running.is_some() {
+        if holds || is_overtaken {
             return Vec::new();
         }
         let command = Arc::clone(&target.reload.name);

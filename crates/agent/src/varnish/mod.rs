@@ -170,13 +170,14 @@ impl Varnish {
         Cli::connect(&self.door.address, self.door.secret.as_ref()).await
     }
 
-    /// Sets the backends of the VCL `active` sick that the new content does without.
+    /// Sets the backends of the VCL `active` sick that the new content does without. What cannot be set is no reason
+    /// to keep the new VCL waiting.
     async fn leave(&self, cli: &mut Cli, active: &str, content: &[u8]) -> Result<(), String> {
-        let old = Vcl::read(&cli.order(&format!("vcl.show {active}")).await?);
+        let old = Vcl::read(&cli.ask(&format!("vcl.show {active}")).await?.text);
         for backend in old.leaving(&Vcl::read(&String::from_utf8_lossy(content))) {
             let backend = format!("{active}.{backend}");
-            cli.order(&format!("backend.set_health {backend} sick")).await?;
-            tracing::info!(backend, "set sick: it leaves");
+            let answer = cli.ask(&format!("backend.set_health {backend} sick")).await?;
+            tracing::info!(backend, status = answer.status, "set sick: it leaves");
             self.sick().insert(backend);
         }
         Ok(())
@@ -185,7 +186,8 @@ impl Varnish {
     /// Lets varnishd judge those backends itself again.
     async fn heal(&self, cli: &mut Cli, backends: Vec<String>) -> Result<(), String> {
         for backend in backends {
-            cli.order(&format!("backend.set_health {backend} auto")).await?;
+            let answer = cli.ask(&format!("backend.set_health {backend} auto")).await?;
+            tracing::info!(backend, status = answer.status, "left to itself: it stays");
             self.sick().remove(&backend);
         }
         Ok(())
