@@ -1,6 +1,7 @@
 //! What a look-up costs: prints `lookup_ns` and the median of `endpoints()` in nanoseconds.
 //!
-//! It looks in a registry that is a value in this process; where it comes from makes no difference to a look-up.
+//! It looks in a registry that is a value in this process; where it comes from makes no difference to a
+//! look-up.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Keeps pages in a pool of memcacheds that grows, shrinks and moves: each page is on the server where the ring puts it,
-//! and a server that does not answer is a page that is made again.
+//! Keeps pages in a pool of memcacheds that grows, shrinks and moves: each page is on the server where the
+//! ring puts it, and a server that does not answer is a page that is made again.
 //!
 //! It asks in a plain thread, as blocking programs do; the registry is followed by a runtime beside it.
 //!

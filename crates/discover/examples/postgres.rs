@@ -1,7 +1,8 @@
-//! Asks a PostgreSQL that may move: it connects to the primary that is registered now, and asks again what a dead
-//! connection left unanswered.
+//! Asks a PostgreSQL that may move: it connects to the primary that is registered now, and asks again what a
+//! dead connection left unanswered.
 //!
-//! `cargo run --example postgres -- agent:`; a record is `{"address": "10.0.0.5:5432", "role": "primary", "user": …}`.
+//! `cargo run --example postgres -- agent:`; a record is `{"address": "10.0.0.5:5432", "role": "primary",
+//! "user": …}`.
 
 use std::error::Error;
 
@@ -53,8 +54,8 @@ async fn connect(instance: Instance) -> Result<Client, PgError> {
     Ok(client)
 }
 
-/// Another server or another time may do: it is no answer of the database, or it says that it starts or stops (class
-/// 57P), or that it is full (53300).
+/// Another server or another time may do: it is no answer of the database, or it says that it starts or stops
+/// (class 57P), or that it is full (53300).
 fn is_transient(error: &PgError) -> bool {
     let says = |code: &str| code.starts_with("57P") || code == "53300";
     error.as_db_error().is_none_or(|error| says(error.code().code()))

@@ -1,7 +1,8 @@
 //! What to do next on the way to a connection: try an endpoint, ask the registry, wait, or give up.
 //!
-//! Never the same endpoint again while there is another that has not failed. After each failure the registry is asked
-//! afresh; and there is a pause only if all that it names has failed already: an address that moved is tried at once.
+//! Never the same endpoint again while there is another that has not failed. After each failure the registry
+//! is asked afresh; and there is a pause only if all that it names has failed already: an address that moved
+//! is tried at once.
 //!
 //! The time is an argument here; the I/O is in `connect.rs`.
 
@@ -23,14 +24,16 @@ pub struct Retry {
     pub attempt: Duration,
     /// How long the registry may take to answer.
     pub ask: Duration,
-    /// The first pause and the longest; they double in between, and each is drawn between half of it and the whole.
+    /// The first pause and the longest; they double in between, and each is drawn between half of it and the
+    /// whole.
     pub pause: (Duration, Duration),
     /// For how long an endpoint that failed is tried after all others.
     pub suspect: Duration,
 }
 
 impl Default for Retry {
-    /// 8 attempts of 1 s each in 2 s, which is what ends it first; pauses from 0.1 s to 0.8 s, 0.5 s for the registry, suspects for 10 s.
+    /// 8 attempts of 1 s each in 2 s, which is what ends it first; pauses from 0.1 s to 0.8 s, 0.5 s for the
+    /// registry, suspects for 10 s.
     fn default() -> Retry {
         Retry {
             attempts: 8,
@@ -110,7 +113,8 @@ impl Attempts {
         }
     }
 
-    /// The first step, with what is known already. What is all suspect is not worth trying: it is asked for first.
+    /// The first step, with what is known already. What is all suspect is not worth trying: it is asked for
+    /// first.
     pub(crate) fn begin(&mut self, known: Vec<Instance>, now: Instant) -> Step {
         self.instances = known;
         match self.candidate() {

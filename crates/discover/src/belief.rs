@@ -1,8 +1,9 @@
-//! What is believed of a registry that answers: all of it, unless it is another one or an earlier state of itself.
+//! What is believed of a registry that answers: all of it, unless it is another one or an earlier state of
+//! itself.
 //!
-//! A registry that was emptied or restored does not know the instances that are about to register again. While it is
-//! doubted, what it has is taken, and what it lacks is kept beside; after `settle`, only a service of which it has
-//! nothing at all keeps what it had.
+//! A registry that was emptied or restored does not know the instances that are about to register again.
+//! While it is doubted, what it has is taken, and what it lacks is kept beside; after `settle`, only a
+//! service of which it has nothing at all keeps what it had.
 //!
 //! The time is an argument here; the task that passes it in is in `source/store.rs`.
 

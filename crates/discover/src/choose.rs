@@ -4,8 +4,8 @@ use waypost_model::{Endpoint, Instance};
 
 /// Takes an instance at random, each by its weight.
 ///
-/// An instance of weight 0 is never taken. Those of the own `zone` come first, then the others, then those in `avoid`,
-/// of which the one that comes first there.
+/// An instance of weight 0 is never taken. Those of the own `zone` come first, then the others, then those in
+/// `avoid`, of which the one that comes first there.
 pub(crate) fn choose<'a>(
     instances: &'a [Instance],
     zone: Option<&str>,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, timeout};
 use waypost_model::{Endpoint, Instance};
 
@@ -36,9 +37,10 @@ pub struct ConnectError<E> {
 impl Handle {
     /// Connects to an instance: `connect` is called with one after the other until it succeeds.
     ///
-    /// After a failure the registry is asked afresh, and the next instance is tried; there is a pause only when all
-    /// that are registered have failed, and a change in the registry ends it. [`Retry`](crate::Retry) bounds all of it.
-    /// An instance that failed is the last choice for a while, for other calls too.
+    /// After a failure the registry is asked afresh, and the next instance is tried; there is a pause only
+    /// when all that are registered have failed, and a change in the registry ends it.
+    /// [`Retry`](crate::Retry) bounds all of it. An instance that failed is the last choice for a while, for
+    /// other calls too.
     ///
     /// # Errors
     ///
@@ -51,8 +53,8 @@ impl Handle {
         self.connect_while(|_| true, connect).await
     }
 
-    /// As [`Handle::connect_with`], but an error that `is_transient` denies is the last: no other instance mends a
-    /// wrong password.
+    /// As [`Handle::connect_with`], but an error that `is_transient` denies is the last: no other instance
+    /// mends a wrong password.
     ///
     /// # Errors
     ///
@@ -78,21 +80,25 @@ impl Handle {
                         Err(why) => why,
                     };
                     let is_final = matches!(&why, Why::Failed(error) if !is_transient(error));
-                    let endpoint = instance.endpoint;
-                    let next = attempts.failed(&endpoint, now());
-                    tried.push((endpoint, why));
+                    let next = attempts.failed(&instance.endpoint, now());
+                    tried.push((instance.endpoint, why));
                     if is_final { Step::GiveUp(GaveUp::Final) } else { next }
                 }
                 Step::Ask { within } => {
                     bell.mark_unchanged();
                     attempts.told(self.ask(within).await, now())
                 }
-                Step::Pause { lasting } => match timeout(lasting, bell.changed()).await {
-                    Ok(_) => attempts.woken(self.instances().to_vec(), now()),
-                    Err(_) => attempts.rested(now()),
-                },
+                Step::Pause { lasting } => self.pause(lasting, &mut bell, &mut attempts).await,
                 Step::GiveUp(gave_up) => return Err(self.failed(tried, gave_up, begun.elapsed())),
             };
+        }
+    }
+
+    /// Waits, until something else is known.
+    async fn pause(&self, lasting: Duration, bell: &mut Receiver<()>, attempts: &mut Attempts) -> Step {
+        match timeout(lasting, bell.changed()).await {
+            Ok(_) => attempts.woken(self.instances().to_vec(), now()),
+            Err(_) => attempts.rested(now()),
         }
     }
 
@@ -121,8 +127,8 @@ impl Handle {
         outcome
     }
 
-    /// What the registry says now; what is known, if it does not answer in time or is not to be believed: one that has
-    /// nothing of what is known to be there may have been emptied.
+    /// What the registry says now; what is known, if it does not answer in time or is not to be believed: one
+    /// that has nothing of what is known to be there may have been emptied.
     async fn ask(&self, within: Duration) -> Vec<Instance> {
         let known = || self.instances().to_vec();
         match timeout(within, self.shared.asker.ask(self.name())).await {

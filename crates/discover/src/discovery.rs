@@ -37,9 +37,9 @@ impl Drop for Tasks {
 impl Discovery {
     /// Discovers in the registry that `url` names, with the default settings.
     ///
-    /// `agent:` is the local agent, `unix:/path` one at another socket; `etcd://HOST:PORT,HOST:PORT`, `http://…` and
-    /// `https://…` are etcds, `file:///path` a file or directory, `env:` the environment, each with the feature of its
-    /// name. Nothing is waited for: an application starts while the registry is away.
+    /// `agent:` is the local agent, `unix:/path` one at another socket; `etcd://HOST:PORT,HOST:PORT`,
+    /// `http://…` and `https://…` are etcds, `file:///path` a file or directory, `env:` the environment, each
+    /// with the feature of its name. Nothing is waited for: an application starts while the registry is away.
     ///
     /// # Errors
     ///
@@ -112,8 +112,8 @@ impl Discovery {
         **self.shared.freshness.load() == Freshness::Fresh
     }
 
-    /// How old what is known is: zero while the registry answers, else how long ago it last did, which may have been
-    /// before this process began; none if nothing is known.
+    /// How old what is known is: zero while the registry answers, else how long ago it last did, which may
+    /// have been before this process began; none if nothing is known.
     pub fn age(&self) -> Option<Duration> {
         self.shared.freshness.load().age(Instant::now())
     }

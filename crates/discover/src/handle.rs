@@ -60,14 +60,14 @@ impl Handle {
         self.cell.list.load_full()
     }
 
-    /// How old what is known is: zero while the registry answers, else how long ago it last did, which may have been
-    /// before this process began; none if nothing is known.
+    /// How old what is known is: zero while the registry answers, else how long ago it last did, which may
+    /// have been before this process began; none if nothing is known.
     pub fn age(&self) -> Option<Duration> {
         self.cell.list.load().age()
     }
 
-    /// Takes an instance: of the own zone if there is one, at random by weight, one that failed of late only if all
-    /// have. None if there is none, or all have weight 0.
+    /// Takes an instance: of the own zone if there is one, at random by weight, one that failed of late only
+    /// if all have. None if there is none, or all have weight 0.
     pub fn pick(&self) -> Option<Instance> {
         let suspects =
             self.cell.suspects().since(self.shared.settings.retry.suspect, Instant::now().into_std());
@@ -75,8 +75,8 @@ impl Handle {
         choose(&self.instances(), zone, &suspects, &mut self.shared.random()).cloned()
     }
 
-    /// Waits until the registry has answered, for at most [`Settings::patience`](crate::Settings::patience); then
-    /// what the last-good file holds has to do.
+    /// Waits until the registry has answered, for at most [`Settings::patience`](crate::Settings::patience);
+    /// then what the last-good file holds has to do.
     ///
     /// # Errors
     ///
@@ -112,8 +112,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Waits for the next list; the first is the one that is known already, if one is. There is no end: as long as
-    /// this lives the registry is followed.
+    /// Waits for the next list; the first is the one that is known already, if one is. There is no end: as
+    /// long as this lives the registry is followed.
     pub async fn next(&mut self) -> Option<Arc<List>> {
         loop {
             // The cell is in the handle, so that its bell cannot be gone.

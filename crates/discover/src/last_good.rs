@@ -1,9 +1,9 @@
 //! The last-good file: what was known last, for the next start.
 //!
-//! It is the document of services that the agent writes too ([`waypost_model::document`]), mode 0600, since it may hold
-//! passwords; written beside and renamed over, only when its content changes. How fresh it is tells a marker beside it,
-//! `.NAME.seen`, which is touched every 5 s while the registry answers and is believed. A file that cannot be read or
-//! written is one warning, and no obstacle.
+//! It is the document of services that the agent writes too ([`waypost_model::document`]), mode 0600, since
+//! it may hold passwords; written beside and renamed over, only when its content changes. How fresh it is
+//! tells a marker beside it, `.NAME.seen`, which is touched every 5 s while the registry answers and is
+//! believed. A file that cannot be read or written is one warning, and no obstacle.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -86,7 +86,7 @@ impl LastGood {
             Err(why) if !self.has_warned => {
                 self.has_warned = true;
                 let path = self.path.display();
-                tracing::warn!(%path, %why, "the last-good file cannot be written: the next start may be without it");
+                tracing::warn!(%path, %why, "the last-good file cannot be written");
             }
             Err(_) => {}
         }

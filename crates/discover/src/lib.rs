@@ -1,4 +1,5 @@
-//! What an application links to find its servers: live endpoints from memory, and connections that survive a move.
+//! What an application links to find its servers: live endpoints from memory, and connections that survive a
+//! move.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,17 +18,17 @@
 //!
 //! - [`Discovery::connect`], [`Discovery::connect_as`] with [`Settings`], [`Discovery::over`] any
 //!   [`Backend`](waypost_backend::Backend). None of them waits for the registry.
-//! - [`Discovery::service`] gives a [`Handle`]. [`Handle::endpoints`], [`Handle::instances`] and [`Handle::list`] read
-//!   memory; [`Handle::ready`] waits for the first answer; [`Handle::watch`] tells changes; [`Handle::age`] tells how
-//!   old the answer is.
+//! - [`Discovery::service`] gives a [`Handle`]. [`Handle::endpoints`], [`Handle::instances`] and
+//!   [`Handle::list`] read memory; [`Handle::ready`] waits for the first answer; [`Handle::watch`] tells
+//!   changes; [`Handle::age`] tells how old the answer is.
 //! - [`Handle::connect_with`] tries instances until one serves; [`Handle::pick`] only takes one.
 //! - [`Handle::with_role`], [`Settings::zone`] and weights decide which.
 //! - `List::ring` (feature `ring`) puts keys on caches as libmemcached does.
 //! - [`Settings::last_good`] names a file from which an application starts while the registry is away.
 //!
-//! Features: `agent` (the local agent's socket, on by default: hyper), `etcd` (tonic), `file`, `env`, `ring` (md-5).
-//! Without any, what is linked besides waypost's own crates is arc-swap, fastrand, futures, imbl, serde_json, thiserror,
-//! tokio, tracing, xxhash-rust.
+//! Features: `agent` (the local agent's socket, on by default: hyper), `etcd` (tonic), `file`, `env`, `ring`
+//! (md-5). Without any, what is linked besides waypost's own crates is arc-swap, fastrand, futures, imbl,
+//! serde_json, thiserror, tokio, tracing, xxhash-rust.
 
 mod attempts;
 mod belief;
@@ -55,3 +56,8 @@ pub use ring::Ring;
 pub use settings::Settings;
 pub use source::{AGENT_SOCKET, InvalidUrl};
 pub use waypost_model::{Endpoint, Instance, Prefix};
+
+/// The examples of the guide compile.
+#[cfg(all(doctest, feature = "ring"))]
+#[doc = include_str!("../../../docs/discover.md")]
+struct Guide;

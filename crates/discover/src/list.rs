@@ -25,7 +25,8 @@ pub enum Origin {
     Registry,
 }
 
-/// The instances of a service, as they are known at a moment. It does not change; a newer one takes its place.
+/// The instances of a service, as they are known at a moment. It does not change; a newer one takes its
+/// place.
 #[derive(Debug)]
 pub struct List {
     service: Service,
@@ -70,8 +71,8 @@ impl List {
         self.origin
     }
 
-    /// How old what it says is: zero while the registry answers, else how long ago it last did, which may have
-    /// been before this process began; none if nothing is known.
+    /// How old what it says is: zero while the registry answers, else how long ago it last did, which may
+    /// have been before this process began; none if nothing is known.
     pub fn age(&self) -> Option<Duration> {
         match self.origin {
             Origin::Nowhere => None,
@@ -86,8 +87,8 @@ impl List {
     }
 }
 
-/// The endpoints of a moment, read without a lock. Not to be kept for long: take [`Handle::list`](crate::Handle::list)
-/// for that.
+/// The endpoints of a moment, read without a lock. Not to be kept for long: take
+/// [`Handle::list`](crate::Handle::list) for that.
 #[derive(Debug)]
 pub struct Endpoints(pub(crate) Guard<Arc<List>>);
 

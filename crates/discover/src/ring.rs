@@ -1,9 +1,9 @@
 //! A consistent ring for caches, which puts every key on the server on which libmemcached's ketama puts it.
 //!
 //! A key stays where it is when servers come and go, but for the share that must move. The order is that of
-//! `MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED` (php-memcached's `OPT_LIBKETAMA_COMPATIBLE`), so that programs in several
-//! languages share one pool: `awesomized/libmemcached: src/libmemcached/hosts.cc` (`update_continuum`), `hash.cc` and
-//! `src/libhashkit/ketama.cc`.
+//! `MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED` (php-memcached's `OPT_LIBKETAMA_COMPATIBLE`), so that programs in
+//! several languages share one pool: `awesomized/libmemcached: src/libmemcached/hosts.cc`
+//! (`update_continuum`), `hash.cc` and `src/libhashkit/ketama.cc`.
 
 use md5::{Digest, Md5};
 use waypost_model::{Endpoint, Instance};

@@ -1,5 +1,5 @@
-//! The registry is away, at the start or in the middle, or comes back as another one: what was known serves, and says
-//! how old it is.
+//! The registry is away, at the start or in the middle, or comes back as another one: what was known serves,
+//! and says how old it is.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -109,8 +109,7 @@ async fn t11_a_registry_that_is_away_for_the_first_hour_is_made_up_for_by_the_la
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_good_file_is_written_when_its_content_changes_and_its_marker_touched_while_the_registry_answers()
- {
+async fn the_last_good_file_changes_with_its_content_and_its_marker_while_the_registry_answers() {
     let scratch = Scratch::new("last-good", Storage::Memory);
     let (file, seen) = (scratch.join("services.json"), scratch.join(".services.json.seen"));
     let memory = Memory::new(1);

@@ -8,7 +8,8 @@ use std::process::Command;
 use waypost_discover::{Endpoint, Instance, Ring};
 use waypost_servers::{Scratch, Storage, find, require};
 
-/// Reads pools from a file, one a line: `HOST PORT WEIGHT,…`; prints for each the server of every key, one a line.
+/// Reads pools from a file, one a line: `HOST PORT WEIGHT,…`; prints for each the server of every key, one a
+/// line.
 const PHP: &str = r#"
     foreach (file($argv[1], FILE_IGNORE_NEW_LINES) as $line) {
         $cache = new Memcached();
@@ -40,7 +41,8 @@ fn servers_of_keys(ring: &Ring) -> Vec<String> {
     (0..KEYS).map(|key| ring.server(format!("user:{key}")).expect("it has servers").to_string()).collect()
 }
 
-/// Pools of 1 to 12 servers in any order, on the default port and on others, with equal and with very unequal weights.
+/// Pools of 1 to 12 servers in any order, on the default port and on others, with equal and with very unequal
+/// weights.
 fn pools() -> Vec<Pool> {
     let mut random = fastrand::Rng::with_seed(7);
     let mut pools: Vec<Pool> = vec![vec![("127.0.0.1".to_owned(), 11211, 1)]];

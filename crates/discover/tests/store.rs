@@ -53,3 +53,10 @@ async fn a_role_is_followed_through_a_fail_over() {
         changes.next().await;
     }
 }
+
+#[cfg(feature = "env")]
+#[tokio::test]
+async fn an_environment_without_services_has_none() {
+    let list = Discovery::connect("env:").expect("it is a URL").service("db").ready().await;
+    assert_eq!(list.expect("an environment always answers").endpoints(), []);
+}

@@ -1,6 +1,7 @@
 //! PostgreSQL with a cluster of its own, whom everybody on the loopback may use as `postgres`.
 //!
-//! It refuses to run as root, so there it runs as the user `postgres` that Debian's package makes, or `nobody`.
+//! It refuses to run as root, so there it runs as the user `postgres` that Debian's package makes, or
+//! `nobody`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +29,8 @@ const SETTINGS: [&str; 7] = [
     "autovacuum=off",
 ];
 
-/// A running PostgreSQL; dropping it ends it at once. A test requires `pg_ctlcluster`, which stands for all of it.
+/// A running PostgreSQL; dropping it ends it at once. A test requires `pg_ctlcluster`, which stands for all
+/// of it.
 #[derive(Debug)]
 pub struct Postgres {
     daemon: Daemon,

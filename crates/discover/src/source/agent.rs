@@ -1,7 +1,7 @@
 //! The local agent as the source: its stream of events, over its Unix socket.
 //!
-//! The agent keeps its answers while the registry is away, and says how old they are; while the agent itself is away,
-//! what was known here stays, and ages.
+//! The agent keeps its answers while the registry is away, and says how old they are; while the agent itself
+//! is away, what was known here stays, and ages.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -51,7 +51,8 @@ impl Agent {
             let names = wanted.borrow_and_update().clone();
             let why = tokio::select! {
                 why = self.listen(&names, &shared, &mut backoff) => why,
-                // Another connection for all of them begins with what they are now, so that nothing is missed.
+                // Another connection for all of them begins with what they are now, so that nothing is
+                // missed.
                 _ = wanted.changed() => continue,
             };
             shared.lose(why);

@@ -1,7 +1,7 @@
 //! Server-sent events, taken out of bytes as they come.
 //!
-//! Source of the format: <https://html.spec.whatwg.org/multipage/server-sent-events.html>; lines end in LF or CRLF,
-//! as waypost and all servers known to us send them.
+//! Source of the format: <https://html.spec.whatwg.org/multipage/server-sent-events.html>; lines end in LF or
+//! CRLF, as waypost and all servers known to us send them.
 
 /// An event that is longer than this is none: 10,000 instances take 2 MiB.
 const LONGEST: usize = 64 << 20;
@@ -71,8 +71,8 @@ mod tests {
 
     use super::*;
 
-    const STREAM: &str = ":\n\nevent: service\ndata: {\"a\":\ndata: \"ü\"}\n\n: comment\r\n\r\nevent: registry\r\n\
-        data:{}\r\nid: 7\r\n\r\nevent: nothing\n\ndata\n\n";
+    const STREAM: &str = ":\n\nevent: service\ndata: {\"a\":\ndata: \"ü\"}\n\n: comment\r\n\r\n\
+        event: registry\r\ndata:{}\r\nid: 7\r\n\r\nevent: nothing\n\ndata\n\n";
 
     fn expected() -> Vec<Event> {
         let event = |name: &str, data: &str| Event { name: name.to_owned(), data: data.to_owned() };
@@ -88,8 +88,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_events_are_the_same_however_the_bytes_are_cut(cuts in proptest::collection::vec(0..STREAM.len(), 0..20)) {
-            let mut cuts = cuts;
+        fn the_events_are_the_same_however_the_bytes_are_cut(
+            mut cuts in proptest::collection::vec(0..STREAM.len(), 0..20),
+        ) {
             cuts.extend([0, STREAM.len()]);
             cuts.sort_unstable();
             let mut parser = Parser::default();

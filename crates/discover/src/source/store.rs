@@ -67,7 +67,8 @@ impl Reader {
     fn take(&mut self, update: Update) {
         match update {
             Update::Changed { view, continuity, .. } => {
-                // What the last-good file held, an empty registry has lost: it may have been emptied meanwhile.
+                // What the last-good file held, an empty registry has lost: it may have been emptied
+                // meanwhile.
                 let is_lost = continuity == Continuity::First && view.is_empty();
                 if is_lost || !continuity.is_continued() {
                     self.belief.doubt(Instant::now());
