@@ -264,7 +264,13 @@ fn a_hup_leaves_open_streams_alone_and_tells_of_another_table() {
     host.agent.wait_logged(&["the configuration is read again"]);
     assert_eq!(host.agent.logged(&["[api] of waypost.toml has changed"]), 0, "{}", host.agent.log());
 
+    fs::write(host.tree.join("waypost.toml"), "[api]\nsockt = 1\n").unwrap();
+    host.agent.signal(Signal::HUP);
+    host.agent.wait_logged(&["the old one stays in force", "unknown key `sockt`; is `socket` meant?"]);
+
     fs::write(host.tree.join("waypost.toml"), table + "keys = \"/app\"\n").unwrap();
+    let check = finish(command().arg("check").args(&host.tree.arguments()[..2]));
+    assert_eq!(check.code, Some(0), "a table is enough: {}{}", check.stdout, check.stderr);
     host.agent.signal(Signal::HUP);
     host.agent.wait_logged(&["[api] of waypost.toml has changed", "restart"]);
     assert_eq!(host.get("/v1/keys/app/key").0, 403, "until then the old one is in force");

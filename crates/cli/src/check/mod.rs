@@ -107,7 +107,8 @@ impl Arguments {
         let Some(version) = &self.confd else {
             let directory = self.confdir.clone().unwrap_or_else(|| "/etc/waypost".into());
             let prefix = self.prefix.clone().unwrap_or_default();
-            return Ok((Settings { prefix, ..Settings::new(directory) }, None, Vec::new()));
+            let may_be_empty = configuration::tables_in(&directory).is_ok_and(|tables| tables.api.is_some());
+            return Ok((Settings { prefix, may_be_empty, ..Settings::new(directory) }, None, Vec::new()));
         };
         let mut words = vec!["--compat".to_owned(), version.clone()];
         if let Some(directory) = &self.confdir {

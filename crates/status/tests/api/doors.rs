@@ -106,6 +106,9 @@ async fn a_client_that_sends_nothing_or_takes_nothing_is_let_go() {
     let limits = Limits { connections: 1, patience: Duration::from_millis(300), ..Limits::default() };
     let host = Host::serving(limits).await;
     assert_eq!(rest(&mut host.connect().await).await, "", "no request came");
+    let mut idle = host.connect().await;
+    ask(&mut idle, "/v1/health", "").await;
+    assert_eq!(rest(&mut idle).await.matches("HTTP/1.1 200 ").count(), 1, "no other request came");
 
     for number in 0..3 {
         host.memory.put(&format!("/app/{number}"), vec![b'x'; 1 << 20]);
