@@ -27,7 +27,7 @@ fn t9_hostile_values_come_back_byte_for_byte_from_the_file_that_the_agent_writes
     let (etcd, tree) = (Etcd::start(), Tree::new());
     for (index, text) in HOSTILE.iter().enumerate() {
         let record = json!({"address": format!("127.0.0.1:{}", index + 1), "password": text, "role": text, *text: text});
-        etcd.put(&format!("/services/db/{index}"), &record.to_string());
+        etcd.put(&format!("/services/db/{index}"), record.to_string());
     }
     let file = tree.join("out").join("services.php");
     let resource = format!("[template]\nservices = [\"db\"]\ndest = \"{}\"\n", file.display());

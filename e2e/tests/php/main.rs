@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
 
+mod agent;
 mod composer;
 mod hostile;
 mod invalidate;
