@@ -192,6 +192,8 @@ impl Attempts {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const STALE: u16 = 1;
@@ -364,5 +366,49 @@ mod tests {
         }
         assert_eq!(step, Step::GiveUp(GaveUp::Budget));
         assert_eq!(bench.now - bench.start, Retry::default().budget);
+    }
+
+    proptest! {
+        /// However the registry changes, and however long everything takes.
+        #[test]
+        fn no_dead_endpoint_is_tried_twice_before_another_and_budget_and_attempts_hold(
+            suspects in proptest::collection::vec(1..6_u16, 0..3),
+            lists in proptest::collection::vec(proptest::collection::vec(1..6_u16, 0..5), 1..20),
+            takes in proptest::collection::vec(0..1200_u32, 1..20),
+            alive in 1..9_u16,
+        ) {
+            let mut bench = Bench::new(&suspects);
+            let (mut lists, mut takes) = (lists.iter().cycle(), takes.iter().cycle());
+            let mut known = lists.next().expect("it has no end").clone();
+            let (mut failed, mut tried) = (Vec::new(), 0);
+            let mut step = bench.begin(&known);
+            loop {
+                let took = *takes.next().expect("it has no end") * MS;
+                step = match step {
+                    Step::Try { instance, within } => {
+                        let port = instance.endpoint.port();
+                        prop_assert!(known.contains(&port));
+                        let has_other = known.iter().any(|port| !failed.contains(port));
+                        prop_assert!(!failed.contains(&port) || !has_other, "{port} of {known:?} after {failed:?}");
+                        tried += 1;
+                        bench.now += took.min(within);
+                        if port == alive && took <= within {
+                            break;
+                        }
+                        failed.push(port);
+                        bench.failed(port)
+                    }
+                    Step::Ask { within } => {
+                        bench.now += took.min(within);
+                        known.clone_from(lists.next().expect("it has no end"));
+                        bench.told(&known)
+                    }
+                    Step::Pause { .. } => bench.rest(&step),
+                    Step::GiveUp(_) => break,
+                };
+            }
+            prop_assert!(tried <= bench.attempts.retry.attempts);
+            prop_assert!(bench.now - bench.start <= bench.attempts.retry.budget);
+        }
     }
 }

@@ -115,7 +115,9 @@ fn read(path: &Path) -> Result<Option<(Vec<Service>, Duration)>, String> {
 
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let beside = named(path, &format!("{}.tmp", std::process::id()));
-    let mut file = private().truncate(true).open(&beside)?;
+    // What a process of the same number left behind when it was killed.
+    let _ = fs::remove_file(&beside);
+    let mut file = private().create_new(true).open(&beside)?;
     let written = file.write_all(content).and_then(|()| file.sync_all());
     if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
         // It is of no use, and what went wrong is told.
