@@ -284,9 +284,10 @@ fn open_streams_and_polls_do_not_hold_up_the_end() {
     let etcd = Etcd::start();
     let host = Host::ready(&etcd, "");
     let version = host.good("/v1/services/db")["version"].as_str().unwrap().to_owned();
+    // It came first, so that it is waiting once the stream has begun.
+    let mut poll = host.open(&format!("/v1/services/db?wait=5m&version={version}"));
     let mut events = host.events("/v1/events?service=db");
     events.expect("service");
-    let mut poll = host.open(&format!("/v1/services/db?wait=5m&version={version}"));
     host.agent.signal(Signal::TERM);
     assert_eq!(events.next(), None);
     let mut told = String::new();
