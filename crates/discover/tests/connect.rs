@@ -46,6 +46,14 @@ async fn an_address_that_moved_is_found_without_a_pause_even_before_the_watch_te
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connect_may_be_a_task_of_its_own() {
+    let (_memory, db) = service(&[1]).await;
+    let connect = |instance: Instance| async move { Ok::<_, String>(instance.endpoint.port()) };
+    let task = tokio::spawn(async move { db.connect_with(connect).await.map_err(|error| error.to_string()) });
+    assert_eq!(task.await.expect("it does not panic"), Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_died_is_tried_once_and_then_last() {
     let (_memory, db) = service(&[1, 2, 3]).await;
     let tried = RefCell::default();
