@@ -13,6 +13,7 @@ mod confd;
 mod load;
 mod namespace;
 mod running;
+pub mod site;
 mod strace;
 mod tree;
 
