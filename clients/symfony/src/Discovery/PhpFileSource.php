@@ -13,12 +13,27 @@ namespace Waypost\Discovery;
  */
 final class PhpFileSource extends FileSource implements Forgetful
 {
+    /**
+     * Makes opcache read the file again if another version is in it.
+     *
+     * Only then: what opcache lets go of stays in its memory as waste until that is full, and while a database is
+     * down every request comes here.
+     */
     public function forget(): void
     {
-        if (function_exists('opcache_invalidate')) {
-            // Forced: opcache compares modification times in whole seconds, and two versions may share one.
-            @opcache_invalidate($this->file, true);
+        if (!function_exists('opcache_invalidate') || $this->versionInFile() === ($this->read()['version'] ?? '')) {
+            return;
         }
+        // Forced: opcache compares modification times in whole seconds, and two versions may share one.
+        @opcache_invalidate($this->file, true);
+    }
+
+    /** It is among the first things that the agent writes. */
+    private function versionInFile(): ?string
+    {
+        $begin = (string) @file_get_contents($this->file, false, null, 0, 256);
+
+        return preg_match('/\'version\' *=> *\'(\w+)\'/', $begin, $found) === 1 ? $found[1] : null;
     }
 
     protected function read(): ?array

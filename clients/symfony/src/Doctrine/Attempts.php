@@ -60,7 +60,7 @@ final class Attempts
 
     private function now(): float
     {
-        return microtime(true);
+        return hrtime(true) / 1e9;
     }
 
     private function sleep(float $seconds): void

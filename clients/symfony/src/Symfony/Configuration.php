@@ -58,7 +58,10 @@ final class Configuration implements ConfigurationInterface
         $nodes->floatNode('budget')->defaultValue(2.0)->min(0)->info('Seconds after which nothing is tried again');
         $nodes->floatNode('pause')->defaultValue(0.1)->min(0)->info('Seconds before the same address is tried again');
         $nodes->integerNode('connect_timeout')->defaultValue(1)->min(1)->info('Seconds for one attempt');
-        $nodes->integerNode('read_timeout')->defaultNull()->info('MySQL: seconds for the greeting, and for each query');
+        // An integer node takes no null.
+        $nodes->scalarNode('read_timeout')->defaultNull()->info('MySQL: seconds for the greeting, and for each query')
+            ->validate()->ifTrue(static fn ($value): bool => $value !== null && (!is_int($value) || $value < 1))
+            ->thenInvalid('whole seconds, 1 or more, or null: %s');
         $nodes->booleanNode('reconnect')->defaultTrue()->info('Repeat statements on a new connection where it is safe');
         $nodes->floatNode('idle')->defaultValue(1.0)->min(0)->info('Seconds after which a connection is looked at first');
     }

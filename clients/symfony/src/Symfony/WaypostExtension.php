@@ -56,7 +56,9 @@ final class WaypostExtension extends Extension
             : new Definition(AgentSocketSource::class, [$config['socket'], $config['socket_limit']]);
         $source = new Definition(ChainSource::class, [new Definition($file, [$config['file']]), $agent]);
         if ($config['apcu']['enabled']) {
-            $arguments = [$source, $config['apcu']['ttl'], $config['apcu']['prefix']];
+            // Applications of one php-fpm share APCu, and each has a file of its own.
+            $prefix = $config['apcu']['prefix'].':'.hash('crc32b', $config['file']);
+            $arguments = [$source, $config['apcu']['ttl'], $prefix];
             $source = new Definition(ApcuSource::class, $arguments);
         }
         // Public for what discover() is compiled to.

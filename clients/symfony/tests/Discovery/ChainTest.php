@@ -78,6 +78,20 @@ final class ChainTest extends TestCase
         self::assertSame(2, $chain->get('db')->pick()->port);
     }
 
+    public function testFreshLookUpsOfAFileThatIsTheSameWasteNothingOfOpcache(): void
+    {
+        $scratch = new Scratch();
+        $file = $scratch->services(['db' => [FakeSource::record(1)]]);
+        $source = new PhpFileSource($file);
+        $source->get('db');
+        $wasted = static fn (): int => opcache_get_status(false)['memory_usage']['wasted_memory'];
+        $before = $wasted();
+        for ($i = 0; $i < 100; ++$i) {
+            $source->get('db', true);
+        }
+        self::assertSame($before, $wasted());
+    }
+
     public function testApcuAnswersForItsTtl(): void
     {
         $behind = FakeSource::ports(1, 2);

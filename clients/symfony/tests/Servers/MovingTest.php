@@ -54,6 +54,20 @@ final class MovingTest extends TestCase
         self::assertSame('server 1', $statement->executeQuery()->fetchOne());
     }
 
+    public function testAReadWhoseStreamWasReadIsNotRepeated(): void
+    {
+        $database = new Database('mysqli');
+        $connection = self::moved($database);
+        $statement = $connection->prepare('SELECT name FROM node WHERE name <> ?');
+        $stream = fopen('php://memory', 'r+');
+        fwrite($stream, 'x');
+        rewind($stream);
+        $statement->bindValue(1, $stream, ParameterType::LARGE_OBJECT);
+        $database->cut(0);
+        $this->expectException(DriverException::class);
+        $statement->executeQuery();
+    }
+
     /** @dataProvider drivers */
     public function testAWriteThatFindsItsConnectionGoneIsThrownAndNotRepeated(string $driver): void
     {

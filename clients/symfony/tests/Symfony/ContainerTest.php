@@ -184,6 +184,14 @@ final class ContainerTest extends TestCase
         $builder->compile();
     }
 
+    public function testATimeoutThatIsNoNumberOfSecondsIsRefused(): void
+    {
+        $builder = $this->builder(['doctrine' => ['default' => ['service' => 'db', 'read_timeout' => 0]]]);
+        $this->expectException(InvalidConfigurationException::class);
+        $this->expectExceptionMessageMatches('/read_timeout": whole seconds, 1 or more, or null: 0/');
+        $builder->compile();
+    }
+
     public function testAWordThatIsNotKnownIsRefused(): void
     {
         $builder = $this->builder(['doctrine' => ['default' => ['service' => 'db', 'retries' => 3]]]);
