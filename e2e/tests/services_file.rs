@@ -392,7 +392,7 @@ fn a_link_in_the_place_of_the_file_becomes_a_file_and_its_target_stays() {
 }
 
 #[test]
-fn a_check_says_that_the_script_is_missing_and_a_single_pass_writes_what_a_dry_run_shows() {
+fn a_check_says_which_file_of_a_reload_is_missing_and_a_single_pass_writes_what_a_dry_run_shows() {
     require!("etcd");
     let site = Site::new("");
     site.put(3306);
@@ -410,9 +410,14 @@ fn a_check_says_that_the_script_is_missing_and_a_single_pass_writes_what_a_dry_r
     assert!(done.code == Some(0) && site.holds(3306) && site.marker().exists(), "{done:?}");
 
     let text = fs::read_to_string(site.tree.configuration("services")).unwrap();
-    let reload = "reload = { fastcgi = [\"/none.sock\"], script = \"/none.php\" }\n";
-    fs::write(site.tree.configuration("services"), format!("{text}{reload}")).unwrap();
-    let check = run(&["check"]);
-    assert!(check.code == Some(0), "{check:?}");
-    assert!(check.stdout.contains(":5:10: warning: the script /none.php: No such file"), "{check:?}");
+    for (reload, wanted) in [
+        ("{ fastcgi = \"/none.sock\", script = \"/none.php\" }", "the script /none.php: No such file"),
+        ("{ varnish = \"127.0.0.1:1\", secret = \"/none\" }", "cannot read the secret /none: No such file"),
+    ] {
+        let text = format!("{text}reload = {reload}\n");
+        fs::write(site.tree.configuration("services"), text).unwrap();
+        let check = run(&["check"]);
+        let told = format!(":5:10: warning: {wanted}");
+        assert!(check.code == Some(0) && check.stdout.contains(&told), "{told}: {check:?}");
+    }
 }

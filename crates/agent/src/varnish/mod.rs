@@ -64,6 +64,11 @@ impl Door {
         Ok(Door { address: endpoint, secret, prefix: prefix.to_owned(), timeout })
     }
 
+    /// The file that the secret is in, if there is one.
+    pub fn secret(&self) -> Option<&Path> {
+        self.secret.as_deref()
+    }
+
     /// What the VCL of that content is called.
     fn name(&self, content: &[u8]) -> String {
         let hash = Sha256::digest(content);

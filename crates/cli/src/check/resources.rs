@@ -74,16 +74,25 @@ pub(crate) fn look(resource: &Resource, origin: &Origin, findings: &mut Findings
     if resource.keys.is_empty() {
         findings.push(origin.finding(Grade::Oddity, "src", "there are no `keys`: the template sees none"));
     }
-    if let Some(Reload::FastCgi(notice)) = &resource.reload
-        && let Err(error) = fs::metadata(&notice.script)
-    {
-        // PHP may run where other files are: in a container.
-        let text = format!(
-            "the script {}: {}; PHP must find it under that path",
-            notice.script.display(),
-            reason(&error)
-        );
+    if let Some(text) = untold(resource) {
         findings.push(origin.finding(Grade::Oddity, "reload", text));
+    }
+}
+
+/// Why its reload may not come about: a file that it needs cannot be read, as far as one can see from here.
+fn untold(resource: &Resource) -> Option<String> {
+    match resource.reload.as_ref()? {
+        // PHP may run where other files are: in a container.
+        Reload::FastCgi(notice) => fs::metadata(&notice.script).err().map(|error| {
+            let script = notice.script.display();
+            format!("the script {script}: {}; PHP must find it under that path", reason(&error))
+        }),
+        Reload::Varnish(door) => {
+            let secret = door.secret()?;
+            let why = fs::read(secret).err()?;
+            Some(format!("cannot read the secret {}: {}", secret.display(), reason(&why)))
+        }
+        Reload::Command(_) | Reload::Docker(_) => None,
     }
 }
 
