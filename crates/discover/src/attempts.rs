@@ -389,7 +389,7 @@ mod tests {
                         let port = instance.endpoint.port();
                         prop_assert!(known.contains(&port));
                         let has_other = known.iter().any(|port| !failed.contains(port));
-                        prop_assert!(!failed.contains(&port) || !has_other, "{port} of {known:?} after {failed:?}");
+                        prop_assert!(!failed.contains(&port) || !has_other, "{port}: {known:?}, {failed:?}");
                         tried += 1;
                         bench.now += took.min(within);
                         if port == alive && took <= within {

@@ -75,14 +75,19 @@ impl Handle {
         loop {
             step = match step {
                 Step::Try { instance, within } => {
-                    let why = match self.attempt(&instance, within, &mut connect).await {
-                        Ok(connected) => return Ok(connected),
+                    let why = match bounded(connect(instance.clone()), within).await {
+                        Ok(connected) => {
+                            self.cell.suspects().succeeded(&instance.endpoint);
+                            return Ok(connected);
+                        }
                         Err(why) => why,
                     };
                     let is_final = matches!(&why, Why::Failed(error) if !is_transient(error));
-                    let next = attempts.failed(&instance.endpoint, now());
-                    tried.push((instance.endpoint, why));
-                    if is_final { Step::GiveUp(GaveUp::Final) } else { next }
+                    tried.push((instance.endpoint.clone(), why));
+                    match is_final {
+                        true => Step::GiveUp(GaveUp::Final),
+                        false => self.suspect(&instance, &mut attempts),
+                    }
                 }
                 Step::Ask { within } => {
                     bell.mark_unchanged();
@@ -108,23 +113,10 @@ impl Handle {
         Attempts::new(&settings.retry, settings.zone.as_deref(), suspects, self.shared.random(), now())
     }
 
-    /// Tries one instance, and remembers how it went.
-    async fn attempt<T, E, Fut>(
-        &self,
-        instance: &Instance,
-        within: Duration,
-        connect: &mut impl FnMut(Instance) -> Fut,
-    ) -> Result<T, Why<E>>
-    where
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let outcome = timeout(within, connect(instance.clone())).await;
-        let outcome = outcome.map_or(Err(Why::NoAnswer(within)), |outcome| outcome.map_err(Why::Failed));
-        match &outcome {
-            Ok(_) => self.cell.suspects().succeeded(&instance.endpoint),
-            Err(_) => self.cell.suspects().failed(&instance.endpoint, now()),
-        }
-        outcome
+    /// Remembers that it failed, here and for others.
+    fn suspect(&self, instance: &Instance, attempts: &mut Attempts) -> Step {
+        self.cell.suspects().failed(&instance.endpoint, now());
+        attempts.failed(&instance.endpoint, now())
     }
 
     /// What the registry says now; what is known, if it does not answer in time or is not to be believed: one
@@ -142,6 +134,13 @@ impl Handle {
         let list = self.list();
         let age = (list.origin() != Origin::Nowhere).then(|| list.age()).flatten();
         ConnectError { service: self.name().to_owned(), tried, gave_up, age, took }
+    }
+}
+
+async fn bounded<T, E>(attempt: impl Future<Output = Result<T, E>>, within: Duration) -> Result<T, Why<E>> {
+    match timeout(within, attempt).await {
+        Ok(outcome) => outcome.map_err(Why::Failed),
+        Err(_) => Err(Why::NoAnswer(within)),
     }
 }
 

@@ -106,6 +106,9 @@ async fn t5_an_error_that_no_other_attempt_mends_is_not_tried_again() {
     let denied = |_: Instance| async { Err::<(), _>("wrong password") };
     let error = db.connect_while(|why| *why != "wrong password", denied).await.expect_err("it is denied");
     assert_eq!((error.gave_up, error.tried.len()), (GaveUp::Final, 1));
+    let is_picked =
+        |port: u16| (0..50).any(|_| db.pick().is_some_and(|picked| picked.endpoint.port() == port));
+    assert!(is_picked(1) && is_picked(2), "the server is well");
 }
 
 #[tokio::test(start_paused = true)]
