@@ -296,3 +296,18 @@ fn open_streams_and_polls_do_not_hold_up_the_end() {
     wait_until("the agent to end", DEADLINE, || !host.agent.is_running());
     assert!(host.agent.wait().success(), "{}", host.agent.log());
 }
+
+#[test]
+fn a_registry_that_was_emptied_keeps_its_services_until_they_are_there_again() {
+    require!("etcd");
+    let etcd = Etcd::start();
+    etcd.put_all([("/services/db/1", "127.0.0.1:3306"), ("/services/web/1", "127.0.0.1:80")]);
+    let host = Host::ready(&etcd, "");
+    etcd.wipe();
+    etcd.put("/services/web/2", "127.0.0.1:81");
+    let web = host.wait_for("/v1/services/web", |web| ids(web).contains(&"2"));
+    assert_eq!((ids(&web), &web["reachable"]), (vec!["1", "2"], &json!(false)), "1 is given time");
+    assert_eq!(ids(&host.good("/v1/services/db")), ["1"]);
+    etcd.put_all([("/services/db/1", "127.0.0.1:3306"), ("/services/web/1", "127.0.0.1:80")]);
+    host.wait_for("/v1/health", |health| health["status"] == "ok");
+}

@@ -15,12 +15,13 @@ const VALUES_AT_MOST: usize = 4 << 20;
 /// The document of the service `name`.
 pub(super) fn service(picture: &Picture, root: &Prefix, name: &str, now: Instant) -> Json {
     let found = picture.view().map(|view| view.service(root, name)).unwrap_or_default();
+    let keys = Prefix::new(&format!("{}/{name}", root.as_str()));
     let refused: Vec<&str> = found.refused.iter().map(|(key, _)| key.as_str()).collect();
     json!({
         "name": name,
         "version": found.service.version(),
-        "reachable": picture.is_reachable(),
-        "age_seconds": age_seconds(picture, now),
+        "reachable": picture.is_reachable(&keys),
+        "age_seconds": age_seconds(picture, &keys, now),
         "instances": found.service.instances_json(),
         "refused": refused,
     })
@@ -34,30 +35,31 @@ pub(super) fn services(picture: &Picture, root: &Prefix, now: Instant) -> Json {
         json!({ "name": name, "version": service.version(), "instances": service.instances.len() })
     };
     json!({
-        "reachable": picture.is_reachable(),
-        "age_seconds": age_seconds(picture, now),
+        "reachable": picture.is_reachable(&Prefix::all()),
+        "age_seconds": age_seconds(picture, &Prefix::all(), now),
         "services": names.iter().map(entry).collect::<Vec<_>>(),
     })
 }
 
 /// How things are; the age is null before the registry was read.
 pub(super) fn health(picture: &Picture, now: Instant) -> Json {
-    let status = match (picture.view(), picture.is_reachable()) {
+    let status = match (picture.view(), picture.is_reachable(&Prefix::all())) {
         (None, _) => "starting",
         (Some(_), true) => "ok",
         (Some(_), false) => "stale",
     };
     json!({
         "status": status,
-        "reachable": picture.is_reachable(),
-        "age_seconds": age_seconds(picture, now),
+        "reachable": picture.is_reachable(&Prefix::all()),
+        "age_seconds": age_seconds(picture, &Prefix::all(), now),
         "keys": picture.view().map_or(0, waypost_backend::View::len),
     })
 }
 
 /// Whether the registry answers, and how old what is known is.
 pub(super) fn registry(picture: &Picture, now: Instant) -> Json {
-    json!({ "reachable": picture.is_reachable(), "age_seconds": age_seconds(picture, now) })
+    let all = Prefix::all();
+    json!({ "reachable": picture.is_reachable(&all), "age_seconds": age_seconds(picture, &all, now) })
 }
 
 /// One key; none if it is not there.
@@ -84,6 +86,6 @@ fn of_entry(key: &str, entry: &Entry) -> Json {
 }
 
 /// Seconds with milliseconds.
-fn age_seconds(picture: &Picture, now: Instant) -> Option<f64> {
-    picture.age(now).map(|age| age.as_millis() as f64 / 1000.0)
+fn age_seconds(picture: &Picture, prefix: &Prefix, now: Instant) -> Option<f64> {
+    picture.age(prefix, now).map(|age| age.as_millis() as f64 / 1000.0)
 }

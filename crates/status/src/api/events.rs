@@ -149,7 +149,7 @@ impl News {
                 return Some(event("service", &answer::service(picture, &self.root, &name, now())));
             }
         }
-        let is_reachable = picture.is_reachable();
+        let is_reachable = picture.is_reachable(&Prefix::all());
         let was_reachable = std::mem::replace(&mut self.was_reachable, is_reachable);
         (was_reachable != is_reachable).then(|| event("registry", &answer::registry(picture, now())))
     }
@@ -196,7 +196,8 @@ mod tests {
 
         /// The names of the services that are told of, with how many instances; and of other events.
         fn take(&mut self, update: Update) -> Vec<String> {
-            let rules = Rules { followed: vec![Prefix::new("/services")], settle: Duration::ZERO };
+            let rules =
+                Rules { services: Prefix::new("/services"), keys: Vec::new(), settle: Duration::ZERO };
             self.picture.take(update, &rules, Instant::now());
             self.news.look(&self.picture);
             std::iter::from_fn(|| self.news.next(&self.picture)).map(|event| short(&event)).collect()

@@ -90,10 +90,10 @@ pub struct Api {
 impl Api {
     /// Follows `backend` from now on, in tasks of its own.
     pub fn follow(backend: Arc<dyn Backend>, settings: Settings) -> Api {
-        let followed: Vec<Prefix> =
-            std::iter::once(&settings.services).chain(&settings.keys).cloned().collect();
-        let (_, updates) = Mirror::follow(backend, followed.clone(), settings.mirror.clone());
-        let rules = Rules { followed, settle: settings.settle };
+        let Settings { services, keys, settle, mirror, .. } = settings.clone();
+        let followed: Vec<Prefix> = keys.iter().chain([&services]).cloned().collect();
+        let (_, updates) = Mirror::follow(backend, followed, mirror);
+        let rules = Rules { services, keys, settle };
         let shared = Arc::new(Shared {
             pictures: watch::Sender::default(),
             is_stopping: watch::Sender::new(false),
@@ -179,7 +179,7 @@ async fn follow(mut updates: Updates, rules: Rules, shared: Arc<Shared>) {
                 None => pending().await,
             }
         };
-        let was_reachable = picture.is_reachable();
+        let was_reachable = picture.is_reachable(&Prefix::all());
         let mut why = None;
         tokio::select! {
             update = updates.next() => {
@@ -189,7 +189,7 @@ async fn follow(mut updates: Updates, rules: Rules, shared: Arc<Shared>) {
             }
             () = due => picture.reconsider(&rules, now()),
         }
-        tell(was_reachable, picture.is_reachable(), why);
+        tell(was_reachable, picture.is_reachable(&Prefix::all()), why);
         shared.pictures.send_replace(Arc::new(picture.clone()));
     }
 }

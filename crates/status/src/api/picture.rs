@@ -1,42 +1,69 @@
 //! What is known of the registry at a moment: its keys as they are believed, and since when it is away.
 //!
 //! A registry that does not answer changes nothing. One that answers as another one, or from an earlier time, is
-//! not believed at once: while keys are missing, the last ones stay for a while, so that live services can register
-//! again; and as long as it holds none of a prefix that had some, without end.
+//! doubted: what it says is taken, and what it lacks is kept beside for a while, so that live services can register
+//! again; a service of which it has no instance, and a prefix of which it has no key, are kept without end.
 //!
 //! The time is an argument here; the task that passes it in is in `mod.rs`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use waypost_backend::{Update, View};
-use waypost_model::Prefix;
+use waypost_model::{Entry, Exactness, Key, Prefix, Snapshot};
 
 /// How a registry is judged.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
-    /// The prefixes that are followed.
-    pub(crate) followed: Vec<Prefix>,
+    /// The root of all services: each is judged by itself.
+    pub(crate) services: Prefix,
+    /// The other prefixes that are followed.
+    pub(crate) keys: Vec<Prefix>,
     /// How long a registry that went back, or is another one, is given to be complete again.
     pub(crate) settle: Duration,
 }
 
-/// What is known. Cloning is cheap.
+impl Rules {
+    /// What is lost as a whole: the service that `key` is in, or the prefix.
+    fn around(&self, key: &Key) -> Option<Prefix> {
+        if !self.services.contains(key) {
+            return self.keys.iter().find(|prefix| prefix.contains(key)).cloned();
+        }
+        let (service, _) = key.as_str().rsplit_once('/')?;
+        let is_service = service.len() > self.services.as_str().len();
+        Some(Prefix::new(if is_service { service } else { key.as_str() }))
+    }
+}
+
+/// What is known. Cloning is cheap, unless the registry is doubted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Picture {
     /// The keys as they are believed; none before the registry was read.
     view: Option<View>,
-    /// Since when the registry does not answer, or is not believed.
-    away_since: Option<Instant>,
-    /// Whether it answers, believed or not.
-    answers: bool,
+    unreachable_since: Option<Instant>,
     doubt: Option<Doubt>,
 }
 
-/// What a registry says that is not believed yet.
+/// What is not believed of a registry: that it lacks these keys.
 #[derive(Debug, Clone)]
 struct Doubt {
-    view: View,
+    /// What it says.
+    said: View,
+    /// What it lacks.
+    kept: BTreeMap<Key, Entry>,
     since: Instant,
+    /// Since when it answers without a gap; none once it was given its time.
+    settling_since: Option<Instant>,
+}
+
+impl Doubt {
+    /// What it says and what is kept.
+    fn view(&self) -> View {
+        let said = self.said.starting_with("", "").map(|(key, entry)| (key.clone(), entry.clone()));
+        let kept = self.kept.iter().map(|(key, entry)| (key.clone(), entry.clone()));
+        let position = self.said.position();
+        Snapshot { position, exactness: Exactness::Exact, entries: said.chain(kept).collect() }.into()
+    }
 }
 
 impl Picture {
@@ -45,71 +72,78 @@ impl Picture {
         self.view.as_ref()
     }
 
-    /// Whether the registry answers now, and is believed.
-    pub(crate) fn is_reachable(&self) -> bool {
-        self.view.is_some() && self.away_since.is_none()
+    /// Whether the registry answers now, and is believed in what it says of `prefix`.
+    pub(crate) fn is_reachable(&self, prefix: &Prefix) -> bool {
+        self.view.is_some() && self.away_since(prefix).is_none()
     }
 
-    /// How long ago the registry last answered and was believed; zero while it does, none if it never did.
-    pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
+    /// How long ago the registry last answered and was believed; zero while it is, none if it never was.
+    pub(crate) fn age(&self, prefix: &Prefix, now: Instant) -> Option<Duration> {
         self.view.as_ref()?;
-        Some(self.away_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)))
+        Some(self.away_since(prefix).map_or(Duration::ZERO, |since| now.saturating_duration_since(since)))
+    }
+
+    fn away_since(&self, prefix: &Prefix) -> Option<Instant> {
+        let is_kept = |doubt: &&Doubt| doubt.kept.keys().any(|key| prefix.contains(key));
+        let doubted = self.doubt.as_ref().filter(is_kept).map(|doubt| doubt.since);
+        self.unreachable_since.into_iter().chain(doubted).min()
     }
 
     /// When [`Picture::reconsider`] is wanted.
     pub(crate) fn due(&self, rules: &Rules) -> Option<Instant> {
-        let doubt = self.doubt.as_ref().filter(|_| self.answers)?;
-        (!self.is_emptied(&doubt.view, rules)).then(|| doubt.since + rules.settle)
+        let settling_since = self.doubt.as_ref()?.settling_since?;
+        self.unreachable_since.is_none().then(|| settling_since + rules.settle)
     }
 
     /// Takes note of what the Mirror tells.
     pub(crate) fn take(&mut self, update: Update, rules: &Rules, now: Instant) {
-        let (view, continuity) = match update {
+        let (said, continuity) = match update {
             Update::Changed { view, continuity, .. } => (view, continuity),
             Update::Unreachable(_) => {
-                self.answers = false;
-                self.away_since.get_or_insert(now);
+                self.unreachable_since.get_or_insert(now);
                 return;
             }
         };
-        // What could not register while it was away needs time again.
-        let was_away = !std::mem::replace(&mut self.answers, true);
-        let since = self.doubt.as_ref().map(|doubt| if was_away { now } else { doubt.since });
-        match since.or_else(|| (!continuity.is_continued()).then_some(now)) {
-            None => self.believe(view),
-            Some(since) => {
-                self.away_since.get_or_insert(now);
-                self.doubt = Some(Doubt { view, since });
-                self.reconsider(rules, now);
+        let was_away = self.unreachable_since.take().is_some();
+        if !continuity.is_continued() {
+            self.begin_to_doubt(said, now);
+        } else if let Some(doubt) = &mut self.doubt {
+            doubt.kept.retain(|key, _| said.get(key.as_str()).is_none());
+            doubt.said = said;
+            if was_away {
+                // What could not register meanwhile needs time again.
+                doubt.settling_since = Some(now);
             }
+        } else {
+            self.view = Some(said);
         }
+        self.reconsider(rules, now);
     }
 
-    /// Believes what was doubted, if nothing is missing or the time has come.
+    fn begin_to_doubt(&mut self, said: View, now: Instant) {
+        let believed = self.view.iter().flat_map(|view| view.starting_with("", ""));
+        let lacks = believed.filter(|(key, _)| said.get(key.as_str()).is_none());
+        let kept = lacks.map(|(key, entry)| (key.clone(), entry.clone())).collect();
+        let since = self.doubt.as_ref().map_or(now, |doubt| doubt.since);
+        self.doubt = Some(Doubt { said, kept, since, settling_since: Some(now) });
+    }
+
+    /// Believes that what was kept is gone, once the time for it has come.
     pub(crate) fn reconsider(&mut self, rules: &Rules, now: Instant) {
-        let Some(doubt) = &self.doubt else { return };
-        let has_settled = self.due(rules).is_some_and(|due| due <= now);
-        if has_settled || !self.lacks(&doubt.view) {
-            let view = doubt.view.clone();
-            self.believe(view);
+        let is_due = self.due(rules).is_some_and(|due| due <= now);
+        let Some(doubt) = &mut self.doubt else { return };
+        if is_due {
+            doubt.settling_since = None;
         }
-    }
-
-    fn believe(&mut self, view: View) {
-        *self = Picture { view: Some(view), away_since: None, answers: true, doubt: None };
-    }
-
-    /// Whether keys that are believed in are missing in `view`.
-    fn lacks(&self, view: &View) -> bool {
-        let Some(believed) = &self.view else { return false };
-        believed.differences(view).iter().any(|key| view.get(key.as_str()).is_none())
-    }
-
-    /// Whether a prefix that had keys has none in `view`.
-    fn is_emptied(&self, view: &View, rules: &Rules) -> bool {
-        let Some(believed) = &self.view else { return false };
-        let has = |view: &View, prefix: &Prefix| view.below(prefix).next().is_some();
-        rules.followed.iter().any(|prefix| has(believed, prefix) && !has(view, prefix))
+        if doubt.settling_since.is_none() {
+            let Doubt { said, kept, .. } = doubt;
+            let has_any = |prefix: Prefix| said.below(&prefix).next().is_some();
+            kept.retain(|key, _| !rules.around(key).is_some_and(has_any));
+        }
+        self.view = Some(doubt.view());
+        if doubt.kept.is_empty() {
+            self.doubt = None;
+        }
     }
 }
 
@@ -123,7 +157,7 @@ mod tests {
     const SETTLE: Duration = Duration::from_secs(30);
 
     fn rules() -> Rules {
-        Rules { followed: vec![Prefix::new("/services"), Prefix::new("/app")], settle: SETTLE }
+        Rules { services: Prefix::new("/services"), keys: vec![Prefix::new("/app")], settle: SETTLE }
     }
 
     fn changed(keys: &[&str], continuity: Continuity) -> Update {
@@ -165,8 +199,14 @@ mod tests {
 
         /// The number of keys, whether the registry is there, and for how many seconds it is not.
         fn state(&self) -> (Option<usize>, bool, Option<u64>) {
-            let age = self.picture.age(self.now).map(|age| age.as_secs());
-            (self.picture.view().map(View::len), self.picture.is_reachable(), age)
+            self.state_of("")
+        }
+
+        fn state_of(&self, prefix: &str) -> (Option<usize>, bool, Option<u64>) {
+            let prefix = Prefix::new(prefix);
+            let age = self.picture.age(&prefix, self.now).map(|age| age.as_secs());
+            let keys = self.picture.view().map(|view| view.below(&prefix).count());
+            (keys, self.picture.is_reachable(&prefix), age)
         }
     }
 
@@ -231,13 +271,36 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_lost_all_its_keys_keeps_the_old_ones_without_end() {
-        let mut bench = Bench::holding(&["/services/db/1", "/app/a"]);
-        bench.take(changed(&["/app/a"], Continuity::Emptied));
-        assert_eq!(bench.picture.due(&rules()), None);
+    fn what_lost_everything_is_kept_without_end_and_holds_up_nothing_else() {
+        let mut bench = Bench::holding(&["/services/db/1", "/services/web/1", "/services/web/2", "/app/a"]);
+        bench.take(changed(&["/services/web/1"], Continuity::Emptied));
         bench.pass(SETTLE * 100);
-        assert_eq!(bench.state(), (Some(2), false, Some(3000)));
-        bench.take(changed(&["/app/a", "/services/db/7"], Continuity::Continued));
-        assert_eq!(bench.state(), (Some(2), true, Some(0)), "one is enough, the time is over");
+        assert_eq!(bench.state_of("/services/db"), (Some(1), false, Some(3000)));
+        assert_eq!(bench.state_of("/services/web"), (Some(1), true, Some(0)));
+        assert_eq!(
+            (bench.state_of("/app"), bench.picture.due(&rules())),
+            ((Some(1), false, Some(3000)), None)
+        );
+
+        bench.take(changed(&["/services/web/3", "/services/db/7"], Continuity::Continued));
+        assert_eq!(bench.state_of("/services"), (Some(2), true, Some(0)), "one is enough, the time is over");
+        assert_eq!(bench.state_of("/app"), (Some(1), false, Some(3000)));
+    }
+
+    #[test]
+    fn what_is_new_in_a_doubted_registry_is_taken_and_what_is_deleted_there_is_gone() {
+        let mut bench = Bench::holding(&["/services/db/1", "/services/db/2"]);
+        bench.take(changed(&["/services/db/2", "/services/db/3"], Continuity::Rewritten));
+        assert_eq!(bench.state(), (Some(3), false, Some(0)));
+        bench.take(changed(&["/services/db/3"], Continuity::Continued));
+        assert_eq!(bench.state(), (Some(2), false, Some(0)), "1 is kept, and 2 was seen to go");
+    }
+
+    #[test]
+    fn a_service_that_is_one_key_is_judged_by_itself() {
+        let mut bench = Bench::holding(&["/services/db", "/services/web"]);
+        bench.take(changed(&["/services/web"], Continuity::Rewritten));
+        bench.pass(SETTLE);
+        assert_eq!(bench.state_of("/services/db"), (Some(1), false, Some(30)));
     }
 }
