@@ -12,6 +12,7 @@ pub(crate) fn run(args: &[String]) -> Outcome<()> {
     match args.split_first() {
         Some((what, rest)) if what == "templates" => templates(rest),
         Some((what, rest)) if what == "lookup" => lookup(rest),
+        Some((what, rest)) if what == "site" => site(rest),
         _ => servers(args),
     }
 }
@@ -49,6 +50,16 @@ fn lookup(args: &[String]) -> Outcome<()> {
     cargo::run(cargo::command(example))?;
     let binaries = [("WAYPOST_BIN", "waypost"), ("ASKS_BIN", "asks"), ("LOOKUP_BIN", "examples/lookup")];
     rig("lookup.py", args, binaries.map(|(variable, binary)| (variable, workspace.released(binary))))
+}
+
+/// The site's pages as PHP makes them, and through Varnish.
+fn site(args: &[String]) -> Outcome<()> {
+    packages::ensure(&packages::bench_site())?;
+    let workspace = Workspace::load()?;
+    cargo::run(cargo::command(["build", "--release", "--package=waypost-cli", "--package=waypost-bench"]))?;
+    let mut site = Command::new(workspace.released("site"));
+    site.args(args).env("WAYPOST_BIN", workspace.released("waypost"));
+    Err(format!("cannot run the benchmark of the site: {}", site.exec()))
 }
 
 /// Builds one of the programs in bench/go; returns its binary.

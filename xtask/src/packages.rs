@@ -54,6 +54,7 @@ const VARNISH: Needed =
     Needed { binary: "varnishd", package: "varnish", services: &["varnish", "varnishncsa"] };
 const PHP_FPM: Needed = Needed { binary: "php-fpm8.2", package: "php-fpm", services: &["php8.2-fpm"] };
 const PHP: Needed = tool("php", "php-cli");
+const WRK: Needed = tool("wrk", "wrk");
 const PHPUNIT: Needed = tool("phpunit", "phpunit");
 const COMPOSER: Needed = tool("composer", "composer");
 
@@ -105,6 +106,12 @@ pub(crate) const BENCH: &[Needed] = &[ETCD, PYTHON];
 /// What look-ups are compared with.
 pub(crate) fn bench_lookup() -> Vec<Needed> {
     [&[ETCD, PYTHON, PHP_FPM, REDIS][..], &PHP_LIBRARIES].concat()
+}
+
+/// What the site is made of, and what asks for its pages.
+pub(crate) fn bench_site() -> Vec<Needed> {
+    let servers = [ETCD, NGINX, MARIADB, VARNISH, PHP_FPM, PHP, SETPRIV, WRK];
+    [&servers[..], &PHP_LIBRARIES].concat()
 }
 
 /// What builds the programs in bench/go, and compares them with ours.

@@ -20,7 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fuzz", &["template"]),
     // These run the built binary and see none of the libraries.
     ("e2e", &["servers"]),
-    ("bench", &["servers"]),
+    // And measures what those arrange.
+    ("bench", &["e2e", "servers"]),
     ("xtask", &["servers"]),
 ];
 
