@@ -3,11 +3,12 @@
 declare(strict_types=1);
 
 /*
- * Tells the opcache of the php-fpm that runs this that a file is another one now: once a master, for all its pools
- * and children. The agent asks for it by FastCGI after each swap.
+ * Tells the opcache of the php-fpm that runs this that a file is another one now: once a master, for all its
+ * pools and children. The agent asks for it by FastCGI after each swap.
  *
- * The file comes in the FastCGI parameter WAYPOST_FILE and from nowhere else: what a web client can set begins with
- * HTTP_. It must be the path of a regular PHP file; dropping such a file from a cache is all that can be asked for.
+ * The file comes in the FastCGI parameter WAYPOST_FILE and from nowhere else: what a web client can set
+ * begins with HTTP_. It must be the path of a regular PHP file; dropping such a file from a cache is all that
+ * can be asked for.
  *
  * Answers 200 and `ok …`, or another status and why not.
  */
@@ -42,7 +43,7 @@ if (function_exists('opcache_invalidate') && @opcache_invalidate($file, true)) {
     return;
 }
 if ((string) ini_get('opcache.restrict_api') !== '') {
-    $answer(500, 'opcache.restrict_api keeps this script from opcache: let it begin with the path of this one');
+    $answer(500, 'opcache.restrict_api keeps this script from opcache: let it begin with its path');
 
     return;
 }

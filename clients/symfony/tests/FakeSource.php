@@ -8,7 +8,9 @@ use Waypost\Discovery\Service;
 use Waypost\Discovery\Source;
 use Waypost\Discovery\Unavailable;
 
-/** Answers what it is told to, one answer a call and the last one for ever, and remembers how it was asked. */
+/**
+ * Answers what it is told to, one answer a call and the last one for ever, and remembers how it was asked.
+ */
 final class FakeSource implements Source
 {
     /** @var list<bool> whether each look-up was to be a fresh one */

@@ -9,7 +9,8 @@ declare(strict_types=1);
 $answer = static function (string $path, int $status = 200, array $more = []): string {
     $name = rawurldecode(substr($path, strlen('/v1/services/')));
     $instance = ['id' => '1', 'address' => '127.0.0.1:7', 'host' => '127.0.0.1', 'port' => 7, 'meta' => []];
-    $body = json_encode($more + ['name' => $name, 'version' => 'abc', 'age_seconds' => 1.5, 'instances' => [$instance]]);
+    $more += ['name' => $name, 'version' => 'abc', 'age_seconds' => 1.5, 'instances' => [$instance]];
+    $body = json_encode($more);
 
     return "HTTP/1.1 $status X\r\ncontent-type: application/json\r\nContent-Length: ".strlen($body)."\r\n\r\n$body";
 };

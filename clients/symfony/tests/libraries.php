@@ -5,8 +5,9 @@ declare(strict_types=1);
 /*
  * Debian's libraries, where their packages put them: there is no vendor directory.
  *
- * WAYPOST_PHP_LIBRARIES names a directory with those of another release, which are used instead. Their own class
- * maps are not: some name each other by where they would be installed, which is where this machine's are.
+ * WAYPOST_PHP_LIBRARIES names a directory with those of another release, which are used instead. Their own
+ * class maps are not: some name each other by where they would be installed, which is where this machine's
+ * are.
  */
 
 $libraries = (string) getenv('WAYPOST_PHP_LIBRARIES');

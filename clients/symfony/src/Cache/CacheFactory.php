@@ -15,7 +15,9 @@ use Waypost\Discovery\Source;
  */
 final class CacheFactory
 {
-    /** How often Redis is tried, and the pause before the second attempt at the same address, in microseconds. */
+    /**
+     * How often Redis is tried, and the pause before the second attempt at the same address, in microseconds.
+     */
     private const ATTEMPTS = 3;
     private const PAUSE = 50_000;
 
@@ -32,10 +34,11 @@ final class CacheFactory
     }
 
     /**
-     * A pool over which keys are spread by ketama's ring: a server that comes or goes moves its share of the keys.
+     * A pool over which keys are spread by ketama's ring: a server that comes or goes moves its share of the
+     * keys.
      *
-     * Whoever knows the same servers has the same ring, in any order. There is no persistent id, since such a pool
-     * would keep servers that are gone.
+     * Whoever knows the same servers has the same ring, in any order. There is no persistent id, since such a
+     * pool would keep servers that are gone.
      *
      * @param array<int, mixed> $options more of \Memcached's
      *
@@ -76,7 +79,8 @@ final class CacheFactory
     {
         $failed = [];
         for ($attempt = 1; ; ++$attempt) {
-            $found = $this->source->get($service, $attempt > 1)->pick($role, $this->zone, array_keys($failed));
+            $known = $this->source->get($service, $attempt > 1);
+            $found = $known->pick($role, $this->zone, array_keys($failed));
             if (isset($failed[$found->address])) {
                 usleep(self::PAUSE * 2 ** ($attempt - 2));
             }
@@ -96,8 +100,7 @@ final class CacheFactory
         $redis = new \Redis();
         $redis->connect($found->host, $found->port, $this->redisTimeout, null, 0, $this->redisTimeout);
         if (isset($found->meta['password'])) {
-            $who = isset($found->meta['user']) ? [$found->meta['user'], $found->meta['password']] : $found->meta['password'];
-            $redis->auth($who);
+            $redis->auth(array_values(array_filter([$found->meta['user'] ?? null, $found->meta['password']])));
         }
         if (isset($found->meta['database'])) {
             $redis->select((int) $found->meta['database']);

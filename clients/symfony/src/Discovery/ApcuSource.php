@@ -7,8 +7,8 @@ namespace Waypost\Discovery;
 /**
  * Keeps another source's answers in memory that a server's processes share.
  *
- * An answer is good for `ttl` seconds, and is kept after that: as long as the source behind fails it goes on being
- * the answer, and the source is asked again once in each `ttl`.
+ * An answer is good for `ttl` seconds, and is kept after that: as long as the source behind fails it goes on
+ * being the answer, and the source is asked again once in each `ttl`.
  */
 final class ApcuSource implements Source, Forgetful
 {
@@ -29,7 +29,8 @@ final class ApcuSource implements Source, Forgetful
         private readonly string $prefix = 'waypost',
     ) {
         if (!function_exists('apcu_enabled') || !apcu_enabled()) {
-            throw new \LogicException('APCu is missing or off here: install php-apcu, or set waypost.apcu to false');
+            $advice = 'install php-apcu, or set waypost.apcu to false';
+            throw new \LogicException('APCu is missing or off here: '.$advice);
         }
     }
 

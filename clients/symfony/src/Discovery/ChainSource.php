@@ -7,8 +7,8 @@ namespace Waypost\Discovery;
 /**
  * The file as a rule; where a fresh answer is wanted, the agent before it.
  *
- * A source that fails is passed over, and what was answered before is better than nothing: `get` throws only when
- * nobody has ever known the service.
+ * A source that fails is passed over, and what was answered before is better than nothing: `get` throws only
+ * when nobody has ever known the service.
  */
 final class ChainSource implements Source, Forgetful
 {
@@ -32,9 +32,9 @@ final class ChainSource implements Source, Forgetful
 
             return $this->last[$service] = $other->get($service, $fresh);
         } catch (Unavailable $second) {
-            $reasons = [...$first->reasons, ...$second->reasons];
+            $reasons = array_values(array_unique([...$first->reasons, ...$second->reasons]));
 
-            return $this->last[$service] ?? throw Unavailable::afterAll($service, array_values(array_unique($reasons)));
+            return $this->last[$service] ?? throw Unavailable::afterAll($service, $reasons);
         }
     }
 

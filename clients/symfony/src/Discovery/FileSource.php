@@ -26,7 +26,8 @@ abstract class FileSource implements Source
         }
         $document = $this->read();
         // Equal versions are equal documents: what was made of this one serves again.
-        if ($document !== null && ($document['version'] ?? '') === $this->version && isset($this->made[$service])) {
+        $isSame = $document !== null && ($document['version'] ?? '') === $this->version;
+        if ($isSame && isset($this->made[$service])) {
             return $this->made[$service];
         }
 

@@ -5,7 +5,8 @@ declare(strict_types=1);
 namespace Waypost\Discovery;
 
 /**
- * The little of HTTP/1.1 that asking the agent takes: a GET, a status, a body of known length, a kept connection.
+ * The little of HTTP/1.1 that asking the agent takes: a GET, a status, a body of known length, a kept
+ * connection.
  *
  * By hand, since it is ten times as fast as a new curl handle in each request, and needs no extension.
  *
@@ -59,7 +60,9 @@ final class HttpOverSocket
         $this->busy = false;
     }
 
-    /** Null if a kept connection turns out to be closed: the agent was started anew, and a new one will do. */
+    /**
+     * Null if a kept connection turns out to be closed: the agent was started anew, and a new one will do.
+     */
     private function exchange(string $path): ?array
     {
         $this->open();
@@ -107,7 +110,9 @@ final class HttpOverSocket
         }
     }
 
-    /** What can be read before anything was asked is an end, or an answer that somebody else did not wait for. */
+    /**
+     * What can be read before anything was asked is an end, or an answer that somebody else did not wait for.
+     */
     private function isUsable(): bool
     {
         if (!is_resource($this->stream)) {

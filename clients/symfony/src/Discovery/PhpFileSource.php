@@ -5,8 +5,8 @@ declare(strict_types=1);
 namespace Waypost\Discovery;
 
 /**
- * The agent's services.php. Under opcache it is an immutable array in shared memory: a look-up copies and decodes
- * nothing, whatever the file's size.
+ * The agent's services.php. Under opcache it is an immutable array in shared memory: a look-up copies and
+ * decodes nothing, whatever the file's size.
  *
  * opcache sees a new file after up to `opcache.revalidate_freq` + 1 seconds, and never where
  * `opcache.validate_timestamps` is 0, unless somebody tells it: the agent does, by resources/invalidate.php.
@@ -16,16 +16,16 @@ final class PhpFileSource extends FileSource implements Forgetful
     /**
      * Makes opcache read the file again if another version is in it.
      *
-     * Only then: what opcache lets go of stays in its memory as waste until that is full, and while a database is
-     * down every request comes here.
+     * Only then: what opcache lets go of stays in its memory as waste until that is full, and while a
+     * database is down every request comes here.
      */
     public function forget(): void
     {
-        if (!function_exists('opcache_invalidate') || $this->versionInFile() === ($this->read()['version'] ?? '')) {
-            return;
+        $isOther = $this->versionInFile() !== ($this->read()['version'] ?? '');
+        if ($isOther && function_exists('opcache_invalidate')) {
+            // Forced: opcache compares modification times in whole seconds, and two versions may share one.
+            @opcache_invalidate($this->file, true);
         }
-        // Forced: opcache compares modification times in whole seconds, and two versions may share one.
-        @opcache_invalidate($this->file, true);
     }
 
     /** It is among the first things that the agent writes. */

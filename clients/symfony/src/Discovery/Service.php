@@ -7,7 +7,8 @@ namespace Waypost\Discovery;
 /**
  * A service's instances at one moment; it never changes, a later look-up gives another one.
  *
- * Made from the agent's records without touching them, so that a look-up costs the same whatever their number.
+ * Made from the agent's records without touching them, so that a look-up costs the same whatever their
+ * number.
  *
  * @implements \IteratorAggregate<int, Instance>
  */
@@ -78,8 +79,8 @@ final class Service implements \Countable, \IteratorAggregate
     }
 
     /**
-     * One of the candidates, at random by weight: one in the zone if there is one, and none to avoid as long as
-     * there is another.
+     * One of the candidates, at random by weight: one in the zone if there is one, and none to avoid as long
+     * as there is another.
      *
      * @param list<string> $avoid addresses that have just failed
      *

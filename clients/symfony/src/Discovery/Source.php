@@ -4,7 +4,10 @@ declare(strict_types=1);
 
 namespace Waypost\Discovery;
 
-/** Where services are looked up. An implementation answers within bounded time, and never asks the registry itself. */
+/**
+ * Where services are looked up. An implementation answers within bounded time, and never asks the registry
+ * itself.
+ */
 interface Source
 {
     /**
@@ -16,7 +19,9 @@ interface Source
      */
     public function get(string $service, bool $fresh = false): Service;
 
-    /** Seconds since the registry was last known to agree with what is answered; null when that is not known. */
+    /**
+     * Seconds since the registry was last known to agree with what is answered; null when that is not known.
+     */
     public function age(): ?float;
 
     /** What changes whenever the answers do; null as long as nothing was read. */

@@ -7,10 +7,17 @@ namespace Waypost\Discovery;
 /** Nothing is known about a service. The message says which sources were asked, and what to do. */
 final class Unavailable extends \RuntimeException
 {
-    /** @param list<string> $reasons a line for each source that was asked, which names it and says what is wrong */
-    private function __construct(public readonly string $service, public readonly array $reasons, string $advice)
-    {
-        parent::__construct(sprintf('service "%s" is not known: %s. %s', $service, implode('; ', $reasons), $advice));
+    /**
+     * @param list<string> $reasons a line for each source that was asked, which names it and says what is
+     *     wrong
+     */
+    private function __construct(
+        public readonly string $service,
+        public readonly array $reasons,
+        string $advice,
+    ) {
+        $why = implode('; ', $reasons);
+        parent::__construct(sprintf('service "%s" is not known: %s. %s', $service, $why, $advice));
     }
 
     /** One source that cannot be read, or does not know the service. */

@@ -12,7 +12,7 @@ namespace Waypost\Doctrine;
 final class Attempts
 {
     /** No pause is longer by plan than this, or it would outlast what it waits for. */
-    private const LONGEST = 1.0;
+    private const LONGEST = 0.5;
 
     private int $begun = 0;
 
@@ -31,7 +31,8 @@ final class Attempts
     /**
      * Counts one; false if there is none left.
      *
-     * One may begin when time is up: an address that did not answer took all of it, and there is a new one now.
+     * One may begin when time is up: an address that did not answer took all of it, and there is a new one
+     * now.
      */
     public function begin(): bool
     {
@@ -44,7 +45,10 @@ final class Attempts
         return true;
     }
 
-    /** Sleeps, twice as long each time, and up to half as much again by chance; false if that would take too long. */
+    /**
+     * Sleeps, twice as long each time, and up to half as much again by chance; false if that would take too
+     * long.
+     */
     public function pause(): bool
     {
         $pause = min(self::LONGEST, $this->pause * 2 ** $this->pauses);

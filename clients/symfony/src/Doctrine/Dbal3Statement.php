@@ -28,6 +28,8 @@ final class Dbal3Statement extends DiscoveryStatement
     public function execute($params = null): Result
     {
         // Given one, it tells of a deprecation.
-        return $this->run(static fn (Statement $s): Result => $params === null ? $s->execute() : $s->execute($params));
+        $arguments = $params === null ? [] : [$params];
+
+        return $this->run(static fn (Statement $s): Result => $s->execute(...$arguments));
     }
 }

@@ -11,9 +11,11 @@ use Waypost\Discovery\Source;
 use Waypost\Discovery\Unavailable;
 
 /**
- * Connects to whoever is the database now: looks up, tries, and after a failure looks up again, past all caches.
+ * Connects to whoever is the database now: looks up, tries, and after a failure looks up again, past all
+ * caches.
  *
- * A target that has not failed yet is tried at once; the same one again after a pause, if the failure may pass.
+ * A target that has not failed yet is tried at once; the same one again after a pause, if the failure may
+ * pass.
  *
  * @internal
  */
@@ -36,7 +38,9 @@ final class Dialer
     /** @param int|null $most attempts; null for as many as are configured */
     public function begin(?int $most = null): Attempts
     {
-        return new Attempts($most ?? $this->settings->attempts, $this->settings->budget, $this->settings->pause);
+        $most ??= $this->settings->attempts;
+
+        return new Attempts($most, $this->settings->budget, $this->settings->pause);
     }
 
     /**
@@ -75,7 +79,9 @@ final class Dialer
                 throw $failed->last();
             }
             try {
-                return [(new Timeouts($this->settings))->open($this->open, $target->over($this->params)), $target];
+                $timeouts = new Timeouts($this->settings);
+
+                return [$timeouts->open($this->open, $target->over($this->params)), $target];
             } catch (DriverException|\mysqli_sql_exception $error) {
                 ($this->notice)($target->address, $error);
                 if (!Failure::isAway($error) && !Failure::isDenied($error)) {
@@ -108,6 +114,8 @@ final class Dialer
             throw NotFound::because($why);
         }
 
-        return Target::of($service->name, $service->pick($this->settings->role, $this->settings->zone, $avoid));
+        $instance = $service->pick($this->settings->role, $this->settings->zone, $avoid);
+
+        return Target::of($service->name, $instance);
     }
 }

@@ -22,7 +22,8 @@ abstract class DiscoveryConnection implements Connection
     public function prepare(string $sql): Statement
     {
         // Nothing is done by it, so it can always be asked again.
-        $statement = $this->session->run(Repeat::always(), static fn (Connection $c): Statement => $c->prepare($sql));
+        $prepare = static fn (Connection $c): Statement => $c->prepare($sql);
+        $statement = $this->session->run(Repeat::always(), $prepare);
 
         return $this->statement($statement, $sql);
     }

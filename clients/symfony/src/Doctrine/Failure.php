@@ -7,10 +7,11 @@ namespace Waypost\Doctrine;
 use Doctrine\DBAL\Driver\Exception as DriverException;
 
 /**
- * What a driver's exception means for discovery. DBAL's own classes do not tell: a wrong password and a server that
- * is gone are both a ConnectionException to it.
+ * What a driver's exception means for discovery. DBAL's own classes do not tell: a wrong password and a
+ * server that is gone are both a ConnectionException to it.
  *
- * Codes: MariaDB's and MySQL's error reference (1xxx the server's, 2xxx the client's), PostgreSQL's appendix A.
+ * Codes: MariaDB's and MySQL's error reference (1xxx the server's, 2xxx the client's), PostgreSQL's appendix
+ * A.
  *
  * @internal
  */
@@ -35,8 +36,9 @@ final class Failure
     private const PGSQL_DENIED = '/authentication failed|does not exist|no pg_hba\.conf entry'
         .'|is not permitted|permission denied|no password supplied/';
 
-    private const PGSQL_LOST = '/server closed the connection|no connection to the server|terminating connection'
-        .'|connection has been closed|connection not open|could not (send|receive) data/i';
+    private const PGSQL_LOST = '/server closed the connection|no connection to the server'
+        .'|terminating connection|connection has been closed|connection not open'
+        .'|could not (send|receive) data/i';
 
     /** True if another attempt to connect, or another server, may succeed. */
     public static function isAway(\Throwable $error): bool
@@ -61,7 +63,9 @@ final class Failure
         return self::isOther($error) && preg_match(self::PGSQL_DENIED, $error->getMessage()) === 1;
     }
 
-    /** True if a connection that was established is no more. Whether its last statement was done is unknown. */
+    /**
+     * True if a connection that was established is no more. Whether its last statement was done is unknown.
+     */
     public static function isLost(\Throwable $error): bool
     {
         if (self::isMysql($error)) {

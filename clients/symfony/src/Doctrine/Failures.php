@@ -14,7 +14,9 @@ final class Failures
     /** @var array<string, array{Target, \Throwable}> by the target's key */
     private array $failed = [];
 
-    /** @param \Throwable|null $last why there is an operation at all, as far as something had failed before */
+    /**
+     * @param \Throwable|null $last why there is an operation at all, as far as something had failed before
+     */
     public function __construct(private ?\Throwable $last = null)
     {
     }

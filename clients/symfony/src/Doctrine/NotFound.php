@@ -7,7 +7,8 @@ namespace Waypost\Doctrine;
 use Doctrine\DBAL\Driver\AbstractException;
 
 /**
- * Discovery has nobody to connect to: DBAL makes a ConnectionException of it, as of a server that is not there.
+ * Discovery has nobody to connect to: DBAL makes a ConnectionException of it, as of a server that is not
+ * there.
  *
  * @internal
  */

@@ -14,8 +14,8 @@ use Doctrine\DBAL\Driver\Connection;
  *
  * - A server that is read-only has refused it, and it is one statement that is done whole or not at all.
  * - The connection was lost, and the statement only reads; doing it twice is doing it once.
- * - The connection was lost before the statement was sent: nothing but `prepare` or the begin of a transaction had
- *   been asked, or it had been idle, and a look before the statement found it dead.
+ * - The connection was lost before the statement was sent: nothing but `prepare` or the begin of a
+ *   transaction had been asked, or it had been idle, and a look before the statement found it dead.
  *
  * Every other loss is the application's to judge, as without this class.
  *
@@ -123,7 +123,8 @@ final class Session
     public function note(string $sql): void
     {
         // Savepoints come and go with their transaction.
-        $ofTransaction = $this->inTransaction && preg_match('/^\s*(savepoint|release|rollback to)\b/i', $sql) === 1;
+        $isSavepoint = preg_match('/^\s*(savepoint|release|rollback to)\b/i', $sql) === 1;
+        $ofTransaction = $this->inTransaction && $isSavepoint;
         if (!$this->bound && !$ofTransaction && Statements::touchesSession($sql)) {
             $this->bound = true;
         }

@@ -12,15 +12,17 @@ final class Settings
      * @param string|null $role           which of its instances; null for any; a `replica` may be read-only
      * @param string|null $zone           instances in it are taken before others
      * @param int         $attempts       how often one operation connects at most
-     * @param float       $budget         no pause ends, and the same address is not tried again, later than this; one
-     *                                    attempt at a new one may still begin
+     * @param float       $budget         no pause ends, and the same address is not tried again, later than
+     *                                    this; one attempt at a new one may still begin
      * @param float       $pause          before the second attempt at the same address; it doubles each time
      * @param int         $connectTimeout of one attempt; libpq makes 2 of 1
-     * @param int|null    $readTimeout    MySQL only: how long the server may be silent, at the greeting and in each
-     *                                    query; null leaves it to `mysqlnd.net_read_timeout`, a day by default
-     * @param bool        $reconnect      whether statements are repeated on a new connection where that is safe
-     * @param float       $idle           after so long without a statement the next one looks first whether the
-     *                                    connection is alive, and still to the right server
+     * @param int|null    $readTimeout    MySQL only: how long the server may be silent, at the greeting and
+     *                                    in each query; null leaves it to `mysqlnd.net_read_timeout`, a day
+     *                                    by default
+     * @param bool        $reconnect      whether statements are repeated on a new connection where that is
+     *                                    safe
+     * @param float       $idle           after so long without a statement the next one looks first whether
+     *                                    the connection is alive, and still to the right server
      */
     public function __construct(
         public readonly string $service,

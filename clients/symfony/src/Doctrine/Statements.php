@@ -7,7 +7,8 @@ namespace Waypost\Doctrine;
 /**
  * What the text of a statement lets one say for certain. Everything else is taken for the worst.
  *
- * The text is looked at as it is, literals and comments too: what they hold can only make a statement look worse.
+ * The text is looked at as it is, literals and comments too: what they hold can only make a statement look
+ * worse.
  *
  * @internal
  */
@@ -19,9 +20,12 @@ final class Statements
     private const SESSIONLESS = '/^[\s(]*(select|with|show|values|table|explain|describe|desc|'.self::WRITES
         .'|create|alter|drop|analyze|optimize|vacuum|reindex|grant|revoke|comment)\b/i';
 
-    /** Temporary tables, variables, locks and settings live in the session; what it last did can be asked for. */
-    private const SESSION = '/@|:=|\btemp(orary)?\b|\b(get_lock|release_lock|release_all_locks|is_used_lock)\b|advisory'
-        .'|\b(set_config|setseed|last_insert_id|found_rows|row_count|currval|lastval|connection_id|pg_backend_pid)\b/i';
+    /**
+     * Temporary tables, variables, locks and settings live in the session; what it last did can be asked for.
+     */
+    private const SESSION = '/@|:=|advisory|\b(temp|temporary|set_config|setseed|connection_id|pg_backend_pid'
+        .'|get_lock|release_lock|release_all_locks|is_used_lock'
+        .'|last_insert_id|found_rows|row_count|currval|lastval)\b/i';
 
     private const WRITE = '/^[\s(]*(with|select|create|alter|drop|'.self::WRITES.')\b/i';
 
@@ -34,15 +38,16 @@ final class Statements
 
     /** Functions that only compute, and words of SQL that a parenthesis may follow. */
     private const PURE = [
-        'abs', 'avg', 'cast', 'ceil', 'ceiling', 'char_length', 'coalesce', 'concat', 'concat_ws', 'convert', 'count',
-        'date', 'date_add', 'date_format', 'date_part', 'date_sub', 'date_trunc', 'datediff', 'day', 'dense_rank',
-        'extract', 'floor', 'format', 'greatest', 'group_concat', 'hour', 'if', 'ifnull', 'json_extract', 'least',
-        'left', 'length', 'lower', 'ltrim', 'max', 'md5', 'min', 'minute', 'mod', 'month', 'now', 'nullif', 'position',
-        'power', 'rank', 'replace', 'right', 'round', 'row_number', 'rtrim', 'second', 'sqrt', 'string_agg',
-        'substr', 'substring', 'sum', 'timestampdiff', 'to_char', 'trim', 'upper', 'year',
-        'all', 'and', 'any', 'as', 'between', 'by', 'case', 'distinct', 'else', 'except', 'exists', 'filter', 'from',
-        'having', 'in', 'intersect', 'join', 'like', 'limit', 'not', 'offset', 'on', 'or', 'over', 'select', 'some',
-        'then', 'union', 'using', 'values', 'when', 'where', 'with', 'within',
+        'abs', 'avg', 'cast', 'ceil', 'ceiling', 'char_length', 'coalesce', 'concat', 'concat_ws', 'convert',
+        'count', 'date', 'date_add', 'date_format', 'date_part', 'date_sub', 'date_trunc', 'datediff', 'day',
+        'dense_rank', 'extract', 'floor', 'format', 'greatest', 'group_concat', 'hour', 'if', 'ifnull',
+        'json_extract', 'least', 'left', 'length', 'lower', 'ltrim', 'max', 'md5', 'min', 'minute', 'mod',
+        'month', 'now', 'nullif', 'position', 'power', 'rank', 'replace', 'right', 'round', 'row_number',
+        'rtrim', 'second', 'sqrt', 'string_agg', 'substr', 'substring', 'sum', 'timestampdiff', 'to_char',
+        'trim', 'upper', 'year',
+        'all', 'and', 'any', 'as', 'between', 'by', 'case', 'distinct', 'else', 'except', 'exists', 'filter',
+        'from', 'having', 'in', 'intersect', 'join', 'like', 'limit', 'not', 'offset', 'on', 'or', 'over',
+        'select', 'some', 'then', 'union', 'using', 'values', 'when', 'where', 'with', 'within',
     ];
 
     /** True if the statement changes nothing, so that doing it twice is doing it once. */

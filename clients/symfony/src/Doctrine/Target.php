@@ -34,7 +34,8 @@ final class Target
             // Both become a part of a driver's connection string, where these begin another option.
             if (preg_match('/[;=\'"\\\\\s\x00]/', (string) ($found[$name] ?? '')) === 1) {
                 throw new \UnexpectedValueException(sprintf(
-                    'service "%s", instance "%s": the registry\'s %s has characters that no %s has; correct it there',
+                    'service "%s", instance "%s": the registry\'s %s has characters that no %s has; '
+                    .'correct it there',
                     $service,
                     $instance->id,
                     $name,

@@ -61,7 +61,9 @@ final class Timeouts
     /** MySQL's client takes `localhost` for its Unix socket, and ignores the port. */
     private static function overLoopback(#[\SensitiveParameter] array $params): array
     {
-        return strtolower($params['host'] ?? '') === 'localhost' ? ['host' => '127.0.0.1'] + $params : $params;
+        $isSocket = strtolower($params['host'] ?? '') === 'localhost';
+
+        return $isSocket ? ['host' => '127.0.0.1'] + $params : $params;
     }
 
     /** PDO has no option for it; mysqlnd looks at its setting when a connection is made. */

@@ -36,7 +36,8 @@ final class Configuration implements ConfigurationInterface
             ->info('The agent\'s local API, asked after a failure; null for none');
         $nodes->floatNode('socket_limit')->defaultValue(0.5)->min(0.01)
             ->info('Seconds for an answer on it');
-        $nodes->scalarNode('zone')->defaultNull()->info('Where this application is: instances there go before others');
+        $nodes->scalarNode('zone')->defaultNull()
+            ->info('Where this application is: instances there go before others');
         $apcu = $nodes->arrayNode('apcu')->canBeEnabled()->children();
         $apcu->floatNode('ttl')->defaultValue(1.0)->min(0)->info('Seconds that an answer is good for');
         $apcu->scalarNode('prefix')->defaultValue('waypost');
@@ -50,20 +51,26 @@ final class Configuration implements ConfigurationInterface
             ->then(static fn (array $value): array => ['connections' => $value]);
         $connection = $doctrine->children()->arrayNode('connections')
             ->normalizeKeys(false)->useAttributeAsKey('name')->arrayPrototype();
-        $connection->beforeNormalization()->ifString()->then(static fn (string $service): array => ['service' => $service]);
+        $connection->beforeNormalization()->ifString()
+            ->then(static fn (string $service): array => ['service' => $service]);
         $nodes = $connection->children();
         $nodes->scalarNode('service')->isRequired()->cannotBeEmpty();
         $nodes->scalarNode('role')->defaultValue('primary')->info('null for any');
         $nodes->integerNode('attempts')->defaultValue(5)->min(1);
-        $nodes->floatNode('budget')->defaultValue(2.0)->min(0)->info('Seconds after which nothing is tried again');
-        $nodes->floatNode('pause')->defaultValue(0.1)->min(0)->info('Seconds before the same address is tried again');
+        $nodes->floatNode('budget')->defaultValue(2.0)->min(0)
+            ->info('Seconds after which nothing is tried again');
+        $nodes->floatNode('pause')->defaultValue(0.1)->min(0)
+            ->info('Seconds before the same address is tried again');
         $nodes->integerNode('connect_timeout')->defaultValue(1)->min(1)->info('Seconds for one attempt');
         // An integer node takes no null.
-        $nodes->scalarNode('read_timeout')->defaultNull()->info('MySQL: seconds for the greeting, and for each query')
-            ->validate()->ifTrue(static fn ($value): bool => $value !== null && (!is_int($value) || $value < 1))
+        $nodes->scalarNode('read_timeout')->defaultNull()
+            ->info('MySQL: seconds for the greeting, and for each query')->validate()
+            ->ifTrue(static fn ($value): bool => $value !== null && (!is_int($value) || $value < 1))
             ->thenInvalid('whole seconds, 1 or more, or null: %s');
-        $nodes->booleanNode('reconnect')->defaultTrue()->info('Repeat statements on a new connection where it is safe');
-        $nodes->floatNode('idle')->defaultValue(1.0)->min(0)->info('Seconds after which a connection is looked at first');
+        $nodes->booleanNode('reconnect')->defaultTrue()
+            ->info('Repeat statements on a new connection where it is safe');
+        $nodes->floatNode('idle')->defaultValue(1.0)->min(0)
+            ->info('Seconds after which a connection is looked at first');
     }
 
     private static function caches(NodeBuilder $nodes): void

@@ -8,10 +8,13 @@ use Symfony\Component\DependencyInjection\EnvVarProcessorInterface;
 use Waypost\Discovery\Source;
 
 /**
- * What is discovered, where an environment variable would stand; looked up when the service that uses it is made.
+ * What is discovered, where an environment variable would stand; looked up when the service that uses it is
+ * made.
  *
- * - `%env(discover:db)%`: a URL; `%env(key:host:url:discover:db)%` is a part of it, by Symfony's own processors.
- * - `%env(discover_record:db)%`: everything that is known of one instance, as an array; `%env(key:dbname:discover_record:db)%`.
+ * - `%env(discover:db)%`: a URL; `%env(key:host:url:discover:db)%` is a part of it, by Symfony's own
+ *   processors.
+ * - `%env(discover_record:db)%`: everything that is known of one instance, as an array;
+ *   `%env(key:dbname:discover_record:db)%`.
  * - `%env(discover:db:replica)%`: an instance in a role. Ended by a colon the name may have dots and dashes:
  *   `%env(discover:my-db:primary)%`.
  */

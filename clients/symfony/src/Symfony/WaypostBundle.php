@@ -9,7 +9,9 @@ use Symfony\Component\DependencyInjection\Extension\ExtensionInterface;
 use Symfony\Component\ExpressionLanguage\ExpressionFunctionProviderInterface;
 use Symfony\Component\HttpKernel\Bundle\Bundle;
 
-/** Discovery for a Symfony application: `waypost:` in its configuration, and `discover()` in its expressions. */
+/**
+ * Discovery for a Symfony application: `waypost:` in its configuration, and `discover()` in its expressions.
+ */
 final class WaypostBundle extends Bundle
 {
     public function build(ContainerBuilder $container): void

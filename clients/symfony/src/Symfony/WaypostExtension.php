@@ -69,17 +69,19 @@ final class WaypostExtension extends Extension
     private static function caches(array $config, ContainerBuilder $container): void
     {
         [$memcached, $redis] = [$config['memcached'], $config['redis']];
-        $arguments = [new Reference(self::SOURCE), $config['zone'], $memcached['connect_timeout'], $redis['timeout']];
+        $source = new Reference(self::SOURCE);
+        $arguments = [$source, $config['zone'], $memcached['connect_timeout'], $redis['timeout']];
         $container->setDefinition('waypost.cache_factory', new Definition(CacheFactory::class, $arguments));
         $container->setAlias(CacheFactory::class, 'waypost.cache_factory');
         $factory = new Reference('waypost.cache_factory');
-        $container->setDefinition('waypost.memcached', new Definition(\Memcached::class, [$memcached['service']]))
-            ->setFactory([$factory, 'memcached']);
-        $container->setDefinition('waypost.redis', new Definition(\Redis::class, [$redis['service'], $redis['role']]))
-            ->setFactory([$factory, 'redis']);
+        $pool = new Definition(\Memcached::class, [$memcached['service']]);
+        $container->setDefinition('waypost.memcached', $pool->setFactory([$factory, 'memcached']));
+        $client = new Definition(\Redis::class, [$redis['service'], $redis['role']]);
+        $container->setDefinition('waypost.redis', $client->setFactory([$factory, 'redis']));
         $options = ['prefix' => $memcached['session']['prefix'], 'ttl' => $memcached['session']['ttl']];
         $arguments = [new Reference('waypost.memcached'), $options];
-        $container->setDefinition('waypost.session_handler', new Definition(MemcachedSessionHandler::class, $arguments));
+        $handler = new Definition(MemcachedSessionHandler::class, $arguments);
+        $container->setDefinition('waypost.session_handler', $handler);
     }
 
     /** DoctrineBundle gives what has this tag to the named connection's configuration. */
@@ -101,8 +103,9 @@ final class WaypostExtension extends Extension
                 $one['idle'],
             ]);
             $arguments = [new Reference(self::SOURCE), $settings, $notice];
-            $container->setDefinition("waypost.doctrine.$name", new Definition(DiscoveryMiddleware::class, $arguments))
-                ->addTag('doctrine.middleware', ['connection' => $name]);
+            $middleware = new Definition(DiscoveryMiddleware::class, $arguments);
+            $middleware->addTag('doctrine.middleware', ['connection' => $name]);
+            $container->setDefinition("waypost.doctrine.$name", $middleware);
         }
     }
 }

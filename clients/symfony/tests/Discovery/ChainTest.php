@@ -52,7 +52,8 @@ final class ChainTest extends TestCase
     public function testWhenNobodyEverAnsweredAllSourcesAreNamed(): void
     {
         $this->expectException(Unavailable::class);
-        $this->expectExceptionMessageMatches('{/nowhere/services\.php: there is no such file; fake: told so\. See that "waypost run"}');
+        $wanted = '{/nowhere/services\.php: there is no such file; fake: told so\. See that "waypost run"}';
+        $this->expectExceptionMessageMatches($wanted);
         $agent = new FakeSource(null);
         (new ChainSource(new PhpFileSource('/nowhere/services.php'), $agent))->get('db');
     }

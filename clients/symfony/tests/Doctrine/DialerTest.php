@@ -118,7 +118,8 @@ final class DialerTest extends TestCase
 
     public function testPostgresWordsForARefusalAreKnown(): void
     {
-        foreach (['FATAL:  password authentication failed for user "app"', 'FATAL:  role "x" does not exist'] as $said) {
+        $refusals = ['FATAL:  password authentication failed for user "app"', 'FATAL:  role "x" does not exist'];
+        foreach ($refusals as $said) {
             $driver = new FakeDriver([1 => FakeDriver::error(7, 'SQLSTATE[08006] [7] '.$said, '08006')]);
             try {
                 $this->dial(FakeSource::ports(1), $driver);
@@ -178,9 +179,11 @@ final class DialerTest extends TestCase
 
     public function testLocalhostIsTheLoopbackAddressForMysqlWhichWouldTakeItsSocket(): void
     {
-        foreach (['pdo_mysql' => '127.0.0.1', 'mysqli' => '127.0.0.1', 'pdo_pgsql' => 'localhost'] as $name => $host) {
+        $hosts = ['pdo_mysql' => '127.0.0.1', 'mysqli' => '127.0.0.1', 'pdo_pgsql' => 'localhost'];
+        foreach ($hosts as $name => $host) {
             $driver = $this->good(1);
-            $this->dial(new FakeSource([FakeSource::record(1, ['host' => 'localhost'])]), $driver, [], ['driver' => $name]);
+            $source = new FakeSource([FakeSource::record(1, ['host' => 'localhost'])]);
+            $this->dial($source, $driver, [], ['driver' => $name]);
             self::assertSame($host, $driver->attempts[0]['host'], $name);
         }
     }
@@ -192,7 +195,8 @@ final class DialerTest extends TestCase
                 $this->dial(new FakeSource([FakeSource::record(1, $record)]), $this->good(1));
                 self::fail('it is refused');
             } catch (\UnexpectedValueException $why) {
-                self::assertMatchesRegularExpression('/^service "db", instance "1": the registry\'s (host|dbname) has/', $why->getMessage());
+                $wanted = '/^service "db", instance "1": the registry\'s (host|dbname) has/';
+                self::assertMatchesRegularExpression($wanted, $why->getMessage());
             }
         }
     }
@@ -207,7 +211,8 @@ final class DialerTest extends TestCase
         foreach ($wanted as $name => $options) {
             $driver = $this->good(1);
             $settings = ['connectTimeout' => 3, 'readTimeout' => 4];
-            $this->dial(FakeSource::ports(1), $driver, $settings, ['driver' => $name, 'driverOptions' => [1000 => true]]);
+            $params = ['driver' => $name, 'driverOptions' => [1000 => true]];
+            $this->dial(FakeSource::ports(1), $driver, $settings, $params);
             self::assertSame([1000 => true] + $options, $driver->attempts[0]['driverOptions'], $name);
         }
     }

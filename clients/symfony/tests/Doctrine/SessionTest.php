@@ -13,7 +13,9 @@ use Waypost\Doctrine\Session;
 use Waypost\Doctrine\Settings;
 use Waypost\Tests\FakeSource;
 
-/** Which statements are repeated, and on which connection: servers 1 and 2, of which the registry names one. */
+/**
+ * Which statements are repeated, and on which connection: servers 1 and 2, of which the registry names one.
+ */
 final class SessionTest extends TestCase
 {
     /** @var array<int, Connection> */
@@ -72,14 +74,18 @@ final class SessionTest extends TestCase
         return FakeDriver::error(1290, 'running with the --read-only option so it cannot execute this statement');
     }
 
-    /** @return iterable<string, array{\Throwable, bool, bool, bool}> error, twice, atomic, whether it is repeated */
+    /**
+     * @return iterable<string, array{\Throwable, bool, bool, bool}> error, twice, atomic, whether it is
+     *     repeated
+     */
     public static function failures(): iterable
     {
         yield 'a read that was lost' => [self::lost(), true, false, true];
         yield 'a write that was lost' => [self::lost(), false, true, false];
         yield 'a write that was refused' => [self::readOnly(), false, true, true];
         yield 'a procedure that was refused' => [self::readOnly(), false, false, false];
-        yield 'the lost read of PostgreSQL' => [FakeDriver::error(7, 'terminating connection', '57P01'), true, true, true];
+        $ended = FakeDriver::error(7, 'terminating connection', '57P01');
+        yield 'the lost read of PostgreSQL' => [$ended, true, true, true];
         $closed = FakeDriver::error(7, 'SQLSTATE[HY000]: General error: 7 no connection to the server');
         yield 'what libpq says of it' => [$closed, true, true, true];
         $readOnly = FakeDriver::error(7, 'cannot execute INSERT in a read-only transaction', '25006');
@@ -87,7 +93,8 @@ final class SessionTest extends TestCase
         yield 'another option that prevents it' => [
             FakeDriver::error(1290, 'running with the --secure-file-priv option'), true, true, false,
         ];
-        yield 'a wrong statement' => [FakeDriver::error(1064, 'You have an error in your SQL syntax'), true, true, false];
+        $wrong = FakeDriver::error(1064, 'You have an error in your SQL syntax');
+        yield 'a wrong statement' => [$wrong, true, true, false];
         yield 'a duplicate key' => [FakeDriver::error(7, 'duplicate key', '23505'), true, true, false];
         yield 'a deadlock' => [FakeDriver::error(1213, 'Deadlock found'), true, true, false];
     }
@@ -189,7 +196,8 @@ final class SessionTest extends TestCase
             $session->run(Repeat::statement('DELETE FROM t'), $this->failingOn1(self::lost(), $times));
             self::fail('nobody knows whether it was done');
         } catch (\Throwable) {
-            self::assertSame(2, $session->run(Repeat::statement('DELETE FROM t'), $this->failingOn1(self::lost(), $times)));
+            $do = $this->failingOn1(self::lost(), $times);
+            self::assertSame(2, $session->run(Repeat::statement('DELETE FROM t'), $do));
         }
         self::assertSame(2, $times);
     }
@@ -199,7 +207,8 @@ final class SessionTest extends TestCase
         $this->servers[1]->expects(self::once())->method('query')->willThrowException(self::lost());
         $session = $this->session(FakeSource::ports(1, 1, 2), ['idle' => 0.0]);
         $times = 0;
-        self::assertSame(2, $session->run(Repeat::statement('DELETE FROM t'), $this->failingOn1(self::lost(), $times)));
+        $do = $this->failingOn1(self::lost(), $times);
+        self::assertSame(2, $session->run(Repeat::statement('DELETE FROM t'), $do));
         self::assertSame(1, $times, 'it was sent once');
     }
 
@@ -214,7 +223,8 @@ final class SessionTest extends TestCase
     public function testAnIdleConnectionFollowsTheRegistry(): void
     {
         $session = $this->session(FakeSource::ports(1, 2), ['idle' => 0.0]);
-        $session->run(Repeat::statement('DELETE FROM t'), fn (Connection $c) => self::assertSame($this->servers[2], $c));
+        $is2 = fn (Connection $c) => self::assertSame($this->servers[2], $c);
+        $session->run(Repeat::statement('DELETE FROM t'), $is2);
         self::assertSame([1, 2], $this->connected);
     }
 

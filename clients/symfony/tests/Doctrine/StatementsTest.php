@@ -57,10 +57,12 @@ final class StatementsTest extends TestCase
 
     public function testOneWriteIsDoneWholeOrNotAtAll(): void
     {
-        foreach (['INSERT INTO t VALUES (?)', 'update t set a = pay(1)', 'CREATE TABLE t (a int)', 'DELETE FROM t;'] as $sql) {
+        $whole = ['INSERT INTO t VALUES (?)', 'update t set a = pay(1)', 'CREATE TABLE t (a int)', 'DELETE FROM t;'];
+        foreach ($whole as $sql) {
             self::assertTrue(Statements::isAtomic($sql), $sql);
         }
-        foreach (['CALL pay(1)', 'DELETE FROM a; DELETE FROM b', 'DO 1', 'BEGIN', 'INSERT INTO t VALUES (@a)'] as $sql) {
+        $others = ['CALL pay(1)', 'DELETE FROM a; DELETE FROM b', 'DO 1', 'BEGIN', 'INSERT INTO t VALUES (@a)'];
+        foreach ($others as $sql) {
             self::assertFalse(Statements::isAtomic($sql), $sql);
         }
     }

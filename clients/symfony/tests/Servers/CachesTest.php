@@ -11,7 +11,9 @@ use Waypost\Discovery\NoInstance;
 use Waypost\Discovery\Source;
 use Waypost\Tests\FakeSource;
 
-/** Pools on three real memcached (WAYPOST_TEST_MEMCACHED), and a Redis (WAYPOST_TEST_REDIS); both hold ports. */
+/**
+ * Pools on three real memcached (WAYPOST_TEST_MEMCACHED), and a Redis (WAYPOST_TEST_REDIS); both hold ports.
+ */
 final class CachesTest extends TestCase
 {
     private const KEYS = 20_000;
@@ -64,7 +66,8 @@ final class CachesTest extends TestCase
 
     public function testAServerOfTwiceTheWeightHasTwiceTheKeys(): void
     {
-        $records = [FakeSource::record(1, ['weight' => 2]), FakeSource::record(2), FakeSource::record(3, ['weight' => 0])];
+        $record = static fn (int $port, int $weight): array => FakeSource::record($port, ['weight' => $weight]);
+        $records = [$record(1, 2), $record(2, 1), $record(3, 0)];
         $shares = array_count_values(self::ring((new CacheFactory(new FakeSource($records)))->memcached()));
         self::assertSame([1, 2], self::sorted(array_keys($shares)));
         self::assertEqualsWithDelta(2, $shares[1] / $shares[2], 0.5);
@@ -147,6 +150,16 @@ final class CachesTest extends TestCase
             FakeSource::record(self::ports('REDIS')[0], ['role' => 'primary', 'meta' => ['database' => '3']]),
         ];
         self::assertSame(3, (new CacheFactory(new FakeSource($records)))->redis()->getDbNum());
+    }
+
+    public function testARedisThatWantsAUserGetsTheRegistrys(): void
+    {
+        [$port] = self::ports('REDIS');
+        $admin = (new CacheFactory(self::source($port)))->redis();
+        $admin->rawCommand('ACL', 'SETUSER', 'shop', 'on', '>secret', '~*', '+@all');
+        $meta = ['meta' => ['password' => 'secret', 'user' => 'shop']];
+        $redis = (new CacheFactory(new FakeSource([FakeSource::record($port, $meta)])))->redis();
+        self::assertSame('shop', $redis->rawCommand('ACL', 'WHOAMI'));
     }
 
     public function testADeadRedisIsTriedThreeTimes(): void

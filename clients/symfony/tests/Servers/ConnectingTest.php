@@ -68,7 +68,8 @@ final class ConnectingTest extends TestCase
         $settings = ['role' => 'primary', 'budget' => 0.05];
         $this->expectException(ConnectionException::class);
         $this->expectExceptionMessage('service "db": none of 1 instance(s) has the role "primary"');
-        $database->connect(new FakeSource([FakeSource::record(9, ['role' => 'replica'])]), $settings)->fetchOne(self::NAME);
+        $source = new FakeSource([FakeSource::record(9, ['role' => 'replica'])]);
+        $database->connect($source, $settings)->fetchOne(self::NAME);
     }
 
     /** @dataProvider drivers */
@@ -111,7 +112,8 @@ final class ConnectingTest extends TestCase
         $database = new Database($driver);
         $meta = ['user' => 'app', 'password' => 'secret', 'dbname' => 'app'];
         $source = new FakeSource([FakeSource::record($database->ports[1], ['meta' => $meta])]);
-        $connection = $database->connect($source, [], ['user' => 'x', 'password' => 'y', 'dbname' => 'z', 'host' => 'h']);
+        $configured = ['user' => 'x', 'password' => 'y', 'dbname' => 'z', 'host' => 'h'];
+        $connection = $database->connect($source, [], $configured);
         self::assertSame('server 1', $connection->fetchOne(self::NAME));
     }
 
@@ -135,11 +137,13 @@ final class ConnectingTest extends TestCase
     {
         // The kernel drops what does not fit into the queue of connections that nobody accepts.
         $full = stream_context_create(['socket' => ['backlog' => 0]]);
-        $listener = stream_socket_server('tcp://127.0.0.1:0', $code, $why, STREAM_SERVER_BIND | STREAM_SERVER_LISTEN, $full);
+        $flags = STREAM_SERVER_BIND | STREAM_SERVER_LISTEN;
+        $listener = stream_socket_server('tcp://127.0.0.1:0', $code, $why, $flags, $full);
         $address = 'tcp://'.stream_socket_get_name($listener, false);
         $waiting = [];
         for ($i = 0; $i < 4; ++$i) {
-            $waiting[] = stream_socket_client($address, $code, $why, 1, STREAM_CLIENT_CONNECT | STREAM_CLIENT_ASYNC_CONNECT);
+            $flags = STREAM_CLIENT_CONNECT | STREAM_CLIENT_ASYNC_CONNECT;
+            $waiting[] = stream_socket_client($address, $code, $why, 1, $flags);
         }
         $this->takesOneTimeout($driver, $listener);
     }

@@ -15,9 +15,9 @@ use Waypost\Tests\FakeSource;
 /**
  * Two servers of a kind, started by whoever runs the tests, and what happens to them.
  *
- * WAYPOST_TEST_MYSQL and WAYPOST_TEST_PGSQL each hold two ports, with a database `app` of the user `app`, password
- * `secret`; and for what only an administrator may do, MariaDB's sockets are in WAYPOST_TEST_MYSQL_SOCKETS, where
- * root needs no password, and PostgreSQL lets `postgres` in without one.
+ * WAYPOST_TEST_MYSQL and WAYPOST_TEST_PGSQL each hold two ports, with a database `app` of the user `app`,
+ * password `secret`; and for what only an administrator may do, MariaDB's sockets are in
+ * WAYPOST_TEST_MYSQL_SOCKETS, where root needs no password, and PostgreSQL lets `postgres` in without one.
  */
 final class Database
 {
@@ -101,7 +101,8 @@ final class Database
     public function cut(int $at): void
     {
         $this->admin($at, $this->isMysql() ? "KILL CONNECTION USER 'app'@'127.0.0.1'"
-            : "DO \$\$ BEGIN PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'app'; END \$\$");
+            : 'DO $$ BEGIN PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity'
+                ." WHERE usename = 'app'; END $$");
         // MariaDB says yes before they are gone.
         $end = microtime(true) + 20;
         while ($this->isMysql() && $this->connections($at) > 0) {

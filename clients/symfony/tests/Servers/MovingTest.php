@@ -9,7 +9,10 @@ use Doctrine\DBAL\Exception\DriverException;
 use Doctrine\DBAL\ParameterType;
 use PHPUnit\Framework\TestCase;
 
-/** What becomes of statements when their server turns read-only or goes away: the same for each of DBAL's drivers. */
+/**
+ * What becomes of statements when their server turns read-only or goes away: the same for each of DBAL's
+ * drivers.
+ */
 final class MovingTest extends TestCase
 {
     private const NAME = 'SELECT name FROM node WHERE id = 1';
@@ -228,7 +231,7 @@ final class MovingTest extends TestCase
         $connection->executeStatement("INSERT INTO counted (name) VALUES ('a')");
         self::assertSame(1, (int) $connection->lastInsertId());
         self::assertTrue($connection->createSchemaManager()->tablesExist(['counted']));
-        $native = $driver === 'mysqli' ? \mysqli::class : ($driver === 'pgsql' ? \PgSql\Connection::class : \PDO::class);
-        self::assertInstanceOf($native, $connection->getNativeConnection());
+        $natives = ['mysqli' => \mysqli::class, 'pgsql' => \PgSql\Connection::class];
+        self::assertInstanceOf($natives[$driver] ?? \PDO::class, $connection->getNativeConnection());
     }
 }

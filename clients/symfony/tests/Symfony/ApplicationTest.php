@@ -10,7 +10,9 @@ use Waypost\Tests\App\Kernel;
 use Waypost\Tests\FakeSource;
 use Waypost\Tests\Scratch;
 
-/** The bundle in a whole application, with FrameworkBundle and a kernel that compiles its container to a file. */
+/**
+ * The bundle in a whole application, with FrameworkBundle and a kernel that compiles its container to a file.
+ */
 final class ApplicationTest extends TestCase
 {
     private Scratch $scratch;

@@ -34,7 +34,8 @@ final class ContainerTest extends TestCase
     protected function setUp(): void
     {
         $this->scratch = new Scratch();
-        $db = FakeSource::record(3306, ['role' => 'primary', 'meta' => ['user' => 'app', 'password' => 's:1', 'dbname' => 'shop']]);
+        $meta = ['user' => 'app', 'password' => 's:1', 'dbname' => 'shop'];
+        $db = FakeSource::record(3306, ['role' => 'primary', 'meta' => $meta]);
         $replica = FakeSource::record(3307, ['role' => 'replica']);
         $this->file = $this->scratch->services([
             'db' => [$db, $replica],
@@ -89,7 +90,8 @@ final class ContainerTest extends TestCase
             new Settings(...$settings->getArguments()),
         );
         $settings = $builder->getDefinition('waypost.doctrine.reports')->getArgument(1);
-        self::assertEquals(new Settings('db', 'replica', 'b', reconnect: false), new Settings(...$settings->getArguments()));
+        $wanted = new Settings('db', 'replica', 'b', reconnect: false);
+        self::assertEquals($wanted, new Settings(...$settings->getArguments()));
     }
 
     public function testTheMiddlewareCanBeMadeInACompiledContainer(): void
@@ -196,7 +198,8 @@ final class ContainerTest extends TestCase
     {
         $builder = $this->builder(['doctrine' => ['default' => ['service' => 'db', 'retries' => 3]]]);
         $this->expectException(InvalidConfigurationException::class);
-        $this->expectExceptionMessageMatches('/Unrecognized option "retries".*"waypost\.doctrine\.connections\.default"/');
+        $wanted = '/Unrecognized option "retries".*"waypost\.doctrine\.connections\.default"/';
+        $this->expectExceptionMessageMatches($wanted);
         $builder->compile();
     }
 }

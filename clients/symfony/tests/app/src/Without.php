@@ -8,8 +8,9 @@ use Doctrine\DBAL\Connection;
 use Doctrine\DBAL\DriverManager;
 
 /**
- * What an application does without the bundle: it asks the registry itself, through etcd's JSON gateway, keeps the
- * answer for some seconds, and catches what goes wrong where it makes the connection object. Nothing connects there.
+ * What an application does without the bundle: it asks the registry itself, through etcd's JSON gateway,
+ * keeps the answer for some seconds, and catches what goes wrong where it makes the connection object.
+ * Nothing connects there.
  */
 final class Without
 {
