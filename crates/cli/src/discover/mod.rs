@@ -73,7 +73,8 @@ pub(crate) async fn discover(mut arguments: Arguments) -> Result<ExitCode, Faile
     let mut words = std::mem::take(&mut arguments.command).into_iter();
     let command = words.next().map(|program| CommandLine { program, arguments: words.collect() });
     if arguments.watch && arguments.format == Format::Env && command.is_none() {
-        return Err("variables cannot be watched: take --format json, or a command behind --".into());
+        eprintln!("waypost: variables cannot be watched: take --format json, or a command behind --");
+        return Ok(ExitCode::from(2));
     }
     let discovery = arguments.open()?;
     let handle = discovery.service(&arguments.name);
@@ -157,14 +158,16 @@ struct Answers {
     handle: Handle,
     changes: Changes,
     choice: Choice,
-    /// The last that was given.
+    /// The last, which may be that there is nobody.
     last: Option<Answer>,
+    /// The last that named somebody.
+    named: Option<Answer>,
 }
 
 impl Answers {
     fn of(handle: Handle, arguments: &Arguments) -> Answers {
         let choice = Choice { is_all: arguments.all, zone: arguments.zone.clone() };
-        Answers { changes: handle.watch(), handle, choice, last: None }
+        Answers { changes: handle.watch(), handle, choice, last: None, named: None }
     }
 
     /// The first answer, if there is one within `wait`; the registry is given a while even so.
@@ -197,8 +200,11 @@ impl Answers {
 
     fn answer(&mut self, list: &List) -> Option<Answer> {
         let handle = &self.handle;
-        let answer = self.choice.answer(list.instances(), self.last.as_ref(), || handle.pick());
+        let answer = self.choice.answer(list.instances(), self.named.as_ref(), || handle.pick());
         self.last.clone_from(&answer);
+        if answer.is_some() {
+            self.named.clone_from(&answer);
+        }
         answer
     }
 }
