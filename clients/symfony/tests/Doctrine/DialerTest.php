@@ -77,6 +77,17 @@ final class DialerTest extends TestCase
         self::assertLessThanOrEqual(3, count($driver->attempts), 'there is room for one pause or two');
     }
 
+    public function testT5WhenTimeIsUpOneMoreNewAddressIsTriedAndNoOther(): void
+    {
+        $driver = new FakeDriver([]);
+        try {
+            $this->dial(FakeSource::ports(1, 2, 3, 4), $driver, ['budget' => 0.0]);
+            self::fail('nobody answers');
+        } catch (\Throwable) {
+            self::assertSame([1], $driver->ports());
+        }
+    }
+
     public function testAnotherInstanceIsTriedBeforeTheSameOneAgain(): void
     {
         $driver = $this->good(2);
