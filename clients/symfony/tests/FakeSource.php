@@ -16,6 +16,9 @@ final class FakeSource implements Source
     /** @var list<bool> whether each look-up was to be a fresh one */
     public array $asked = [];
 
+    /** @var list<array>|null what a fresh look-up finds instead, if anything */
+    public ?array $fresh = null;
+
     /** @var list<list<array>|null> */
     private array $answers;
 
@@ -50,6 +53,9 @@ final class FakeSource implements Source
     public function get(string $service, bool $fresh = false): Service
     {
         $this->asked[] = $fresh;
+        if ($fresh && $this->fresh !== null) {
+            return new Service($service, $this->fresh);
+        }
         $records = count($this->answers) > 1 ? array_shift($this->answers) : $this->answers[0];
 
         return new Service($service, $records ?? throw Unavailable::because($service, 'fake', 'told so'));

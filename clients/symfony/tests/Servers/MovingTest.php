@@ -8,6 +8,7 @@ use Doctrine\DBAL\Connection;
 use Doctrine\DBAL\Exception\DriverException;
 use Doctrine\DBAL\ParameterType;
 use PHPUnit\Framework\TestCase;
+use Waypost\Tests\FakeSource;
 
 /**
  * What becomes of statements when their server turns read-only or goes away: the same for each of DBAL's
@@ -92,8 +93,10 @@ final class MovingTest extends TestCase
     public function testAWriteAfterAnIdleTimeFindsOutFirstAndIsDoneOnce(string $driver): void
     {
         $database = new Database($driver);
-        // The registry still names the old server when the idle connection looks, as in a crash.
-        $connection = $database->connect($database->source(0, 0, 1), ['idle' => 0.0]);
+        // What is cached still names the old server when the idle connection looks, as in a crash.
+        $source = $database->source(0);
+        $source->fresh = [FakeSource::record($database->ports[1])];
+        $connection = $database->connect($source, ['idle' => 0.0]);
         // Connects, and asks for nothing.
         $connection->quote('x');
         $database->cut(0);
