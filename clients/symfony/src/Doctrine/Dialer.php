@@ -95,14 +95,20 @@ final class Dialer
     /** True if the registry still names the target, or says nothing. */
     public function isCurrent(Target $target): bool
     {
-        try {
-            $service = $this->source->get($this->settings->service);
-        } catch (Unavailable) {
-            return true;
+        // What is cached may be older than what led to the target: another answer is asked for again.
+        foreach ([false, true] as $fresh) {
+            try {
+                $service = $this->source->get($this->settings->service, $fresh);
+            } catch (Unavailable) {
+                return true;
+            }
+            $addresses = $service->addresses($this->settings->role);
+            if ($addresses === [] || in_array($target->address, $addresses, true)) {
+                return true;
+            }
         }
-        $addresses = $service->addresses($this->settings->role);
 
-        return $addresses === [] || in_array($target->address, $addresses, true);
+        return false;
     }
 
     /** @param list<string> $avoid */

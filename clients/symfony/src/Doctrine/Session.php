@@ -163,7 +163,7 @@ final class Session
     {
         try {
             // Once: there is one that may well serve.
-            [$connection, $target] = $this->dialer->dial($this->dialer->begin(1));
+            [$connection, $target] = $this->dialer->dial($this->dialer->begin(1), true);
         } catch (\Throwable $why) {
             ($this->notice)($this->target->address, $why);
 

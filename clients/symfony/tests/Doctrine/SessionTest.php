@@ -228,6 +228,18 @@ final class SessionTest extends TestCase
         self::assertSame([1, 2], $this->connected);
     }
 
+    public function testAConnectionThatAFreshAnswerLedToDoesNotGoBackByAnOlderOne(): void
+    {
+        $source = FakeSource::ports(1);
+        $source->fresh = [FakeSource::record(2)];
+        $session = $this->session($source, ['idle' => 0.0]);
+        $times = 0;
+        self::assertSame(2, $session->run(Repeat::always(), $this->failingOn1(self::lost(), $times)));
+        // The file, say, still names the old server.
+        self::assertSame(2, $session->run(Repeat::always(), $this->failingOn1(self::lost(), $times)));
+        self::assertSame([[1, 2], 3], [$this->connected, $times]);
+    }
+
     public function testAnIdleConnectionStaysWhereItIsWhenTheRegistrySaysNothing(): void
     {
         foreach ([null, []] as $nothing) {
