@@ -1,7 +1,8 @@
 //! How many pages a second the site of `examples/wordpress` serves: as PHP makes them, and through Varnish.
 //!
-//! One web server stands behind Varnish here, the one that is asked directly as well. The ways take turns; what counts is
-//! the ratio, since the machine's other work hits all of them. A page that is no good answer ends the run.
+//! One web server stands behind Varnish here, the one that is asked directly as well. The ways take turns;
+//! what counts is the ratio, since the machine's other work hits all of them. A page that is no good answer
+//! ends the run.
 //!
 //! Usage: `site [ROUNDS [SECONDS]]`, with wrk installed.
 

@@ -1,5 +1,6 @@
--- For wrk: asks for the front page; one request in PASSED, if it is set, as somebody who has logged in.
--- At the end it prints: seconds, good answers, others, failed connections, and the median and 99th percentile in ms.
+-- For wrk: asks for the front page; one request in PASSED, if it is set, as somebody who has logged in. At
+-- the end it prints: seconds, answers, those of them that are bad, failed connections, and the median and the
+-- 99th percentile in ms.
 local passed = tonumber(os.getenv("PASSED") or "0")
 local host = os.getenv("SITE")
 local count = 0

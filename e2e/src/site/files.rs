@@ -136,7 +136,8 @@ impl Files {
     pub(super) fn services(&self, name: &str) -> Vec<String> {
         let file = text_of(&self.services_file());
         let code = format!(
-            "$all = @include '{file}'; foreach ($all['services']['{name}'] ?? [] as $one) echo $one['address'], ' ';"
+            "$all = @include '{file}'; \
+             foreach ($all['services']['{name}'] ?? [] as $one) echo $one['address'], ' ';"
         );
         php::run(&["-r", &code], &[]).split_whitespace().map(str::to_owned).collect()
     }

@@ -1,8 +1,8 @@
-//! `examples/wordpress` as it is, on one machine: a registry, a database, two web servers, Varnish, and waypost
-//! between them.
+//! `examples/wordpress` as it is, on one machine: a registry, a database, two web servers, Varnish, and
+//! waypost between them.
 //!
-//! Everything is announced as the example's units do it, and all that knows an address has it from the registry.
-//! Only places and ports are free ones instead of Debian's.
+//! Everything is announced as the example's units do it, and all that knows an address has it from the
+//! registry. Only places and ports are free ones instead of Debian's.
 
 mod files;
 mod php;
@@ -55,8 +55,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts it, with WordPress installed, 30 posts in it, and pages that are fresh for so long as `ttl` says
-    /// in VCL's words; without, for as long as the example has it.
+    /// Starts it, with WordPress installed, 30 posts in it, and pages that are fresh for as long as `ttl`
+    /// says in VCL's words; without it, for as long as the example has it.
     ///
     /// # Panics
     ///
@@ -235,9 +235,9 @@ pub fn visit(url: &str, path: &str, cookie: Option<&str>) -> io::Result<Response
 }
 
 /// One post of about 3 KB, the `$i`th.
-const POST: &str = "$text = str_repeat('<p>Lorem ipsum dolor sit amet. '.str_repeat('Consetetur. ', 40).'</p>', 5); \
-    wp_insert_post(['post_title' => \"Post $i\", 'post_name' => \"post-$i\", 'post_status' => 'publish', \
-    'post_author' => 1, 'post_content' => $text]);";
+const POST: &str = "$text = '<p>Lorem ipsum dolor sit amet. '.str_repeat('Consetetur. ', 40).'</p>'; \
+    $text = str_repeat($text, 5); wp_insert_post(['post_title' => \"Post $i\", 'post_name' => \"post-$i\", \
+    'post_status' => 'publish', 'post_author' => 1, 'post_content' => $text]);";
 
 /// Waits until the file that WordPress reads names exactly these addresses for a service.
 #[track_caller]

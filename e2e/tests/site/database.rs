@@ -48,7 +48,8 @@ fn s4_while_the_database_is_down_every_page_that_is_cached_is_served() {
 
 /// The addresses of some posts, below the site's.
 fn posts(site: &Site) -> Vec<String> {
-    let code = "foreach (get_posts(['numberposts' => 5]) as $post) echo wp_make_link_relative(get_permalink($post)), ' ';";
+    let code = "foreach (get_posts(['numberposts' => 5]) as $post) \
+        echo wp_make_link_relative(get_permalink($post)), ' ';";
     site.wordpress(code).split_whitespace().map(str::to_owned).collect()
 }
 

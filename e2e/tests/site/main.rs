@@ -1,8 +1,8 @@
-//! The site of `examples/wordpress`, with real servers: web servers and databases come, go and die while visitors
-//! read, and what one visitor is shown is not shown to another.
+//! The site of `examples/wordpress`, with real servers: web servers and databases come, go and die while
+//! visitors read, and what one visitor is shown is not shown to another.
 //!
-//! Starting it takes seconds, so that all tests of this target share one, and each brings back what the one before
-//! has left.
+//! Starting it takes seconds, so that all tests of this target share one, and each brings back what the one
+//! before has left.
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its report, in its helpers too")]
 

@@ -47,8 +47,8 @@ fn greeted(site: &Site, path: &str, cookie: Option<&str>) -> Option<String> {
 fn s8_a_page_of_somebody_who_has_logged_in_is_shown_to_nobody_else() {
     on_the_site(|site| {
         let user = format!(
-            "username_exists('grace') || wp_insert_user(['user_login' => 'grace', 'user_pass' => '{PASSWORD}', \
-             'role' => 'editor']);"
+            "username_exists('grace') || wp_insert_user(['user_login' => 'grace', 'role' => 'editor', \
+             'user_pass' => '{PASSWORD}']);"
         );
         site.wordpress(&user);
         let (ada, grace) = (log_in(site, ADMINISTRATOR), log_in(site, "grace"));
@@ -100,8 +100,9 @@ fn what_is_published_changed_commented_on_and_deleted_is_seen_by_the_next_visito
         let shows = |text: &str| all.map(|path| site.page(path).contains(text));
         assert_eq!(shows("Breaking news"), [false; 4]);
         let made = site.wordpress(
-            "$id = wp_insert_post(['post_title' => 'Breaking news', 'post_status' => 'publish', 'post_author' => 1, \
-             'post_content' => 'Something has happened.']); echo $id, ' ', wp_make_link_relative(get_permalink($id));",
+            "$id = wp_insert_post(['post_title' => 'Breaking news', 'post_status' => 'publish', \
+             'post_author' => 1, 'post_content' => 'Something has happened.']); \
+             echo $id, ' ', wp_make_link_relative(get_permalink($id));",
         );
         let (id, path) = made.split_once(' ').unwrap();
         assert_eq!(shows("Breaking news"), [true; 4]);
@@ -115,7 +116,8 @@ fn what_is_published_changed_commented_on_and_deleted_is_seen_by_the_next_visito
         let comment = site.wordpress(&format!(
             "echo wp_new_comment(['comment_post_ID' => {id}, 'comment_author' => 'Bob', 'comment_content' => \
              'I knew it.', 'comment_author_email' => 'bob@example.com', 'comment_author_url' => '', \
-             'comment_author_IP' => '192.0.2.1', 'comment_agent' => '', 'user_id' => 0, 'comment_type' => 'comment']);"
+             'comment_author_IP' => '192.0.2.1', 'comment_agent' => '', 'user_id' => 0, \
+             'comment_type' => 'comment']);"
         ));
         assert!(!site.page(path).contains("I knew it."), "nobody has let it pass yet");
         site.wordpress(&format!("wp_set_comment_status({comment}, 'approve');"));

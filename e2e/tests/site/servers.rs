@@ -102,8 +102,8 @@ fn s7_reloads_of_nginx_behind_varnish_lose_no_request() {
             let nginx = &site.servers[reload % 2].nginx;
             let old = nginx.workers();
             nginx.reload();
-            // nginx 1.22 breaks off what an old worker answers if it is told to reload once more meanwhile, and so
-            // again and again: `min_reload_interval` is there to leave it the time.
+            // nginx 1.22 breaks off what an old worker answers if it is told to reload once more meanwhile,
+            // and so again and again: `min_reload_interval` is there to leave it the time.
             let is_through = |workers: Vec<u32>| workers.len() == 1 && workers != old;
             wait_until("the end of the old worker", DEADLINE, || is_through(nginx.workers()));
         }

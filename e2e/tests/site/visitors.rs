@@ -10,7 +10,7 @@ use waypost_e2e::DEADLINE;
 use waypost_e2e::site::visit;
 use waypost_servers::wait_until;
 
-/// Makes Varnish pass the request on, as for somebody who has logged in, and WordPress shows an ordinary page.
+/// Makes Varnish pass the request on as for somebody who has logged in; WordPress shows an ordinary page.
 pub(crate) const PASSED: Option<&str> = Some("wordpress_logged_in_x=nobody");
 
 /// A picture that nginx answers with, and Varnish passes on: many more of these can be asked for than pages.

@@ -1,9 +1,11 @@
 <?php
 /**
- * wp-content/db.php: finds the database when WordPress connects, and again when what was found does not answer.
+ * wp-content/db.php: finds the database when WordPress connects, and again when what it found does not
+ * answer.
  *
- * WordPress loads this file by its name, in place of its own connection. A page waits for a database for BUDGET
- * seconds and the round of attempts that is under way then; after that WordPress says that there is none, as ever.
+ * WordPress loads this file by its name, in place of its own connection. A page waits for a database for
+ * BUDGET seconds and the round of attempts that is under way then; after that WordPress says that there is
+ * none.
  */
 class Waypost_Database extends wpdb
 {
@@ -24,19 +26,19 @@ class Waypost_Database extends wpdb
     private const SILENCE = '5';
 
     /**
-     * What a database says that is not there, not ready or leaving. Whatever else it says is not mended by time.
+     * What a database says that is not there, not ready or leaving. Time mends nothing else that it says.
      * Source: MariaDB's error codes; from 2000 on they are the client's.
      */
     private const PASSING = [1040, 1053, 1129, 1927, 2002, 2003, 2005, 2006, 2013];
 
-    /** wpdb asks so often when a connection is lost, with a second between; one round of ours is enough. */
+    /** So often wpdb asks when a connection is lost, with a second between; once is enough with our rounds. */
     protected $reconnect_retries = 1;
 
     public function db_connect($allow_bail = true)
     {
         return $this->connect_within_budget()
             // Says so to the visitor, without WordPress's words about the address, and with status 500.
-            || ($allow_bail && $this->bail('<h1>Error establishing a database connection</h1>', 'db_connect_fail'));
+            || ($allow_bail && $this->bail('Error establishing a database connection', 'db_connect_fail'));
     }
 
     private function connect_within_budget(): bool
@@ -44,10 +46,10 @@ class Waypost_Database extends wpdb
         $end = microtime(true) + self::BUDGET;
         $pause = self::FIRST_PAUSE;
         $tried = [];
-        for ($round = 1; $round <= self::ROUNDS; $round++) {
+        for ($round = 1; $round <= self::ROUNDS && microtime(true) < $end; $round++) {
             $known = $this->known($round > 1);
             if ($known === $tried) {
-                // Nothing new to try, so time has to help. Not for all pages at once: they would come back together.
+                // Nothing new to try, so time has to help; not the same for all pages, or they come together.
                 if (microtime(true) + $pause >= $end) {
                     return false;
                 }
@@ -89,7 +91,7 @@ class Waypost_Database extends wpdb
         }
     }
 
-    /** The addresses of databases that take writes, in the registry's order. */
+    /** The addresses of databases that take writes, in the registry's order; one of weight 0 is being left. */
     private function known(bool $is_fresh): array
     {
         if ($is_fresh && function_exists('opcache_invalidate')) {
@@ -97,9 +99,10 @@ class Waypost_Database extends wpdb
             opcache_invalidate(WAYPOST_SERVICES);
         }
         $found = (@include WAYPOST_SERVICES)['services']['db'] ?? [];
-        $takes_writes = fn (array $instance): bool => in_array($instance['role'], [null, 'primary'], true);
+        $takes_writes = fn (array $instance): bool => $instance['weight'] > 0
+            && in_array($instance['role'], [null, 'primary'], true);
 
-        return array_column(array_filter($found, $takes_writes), 'address') ?: [DB_HOST];
+        return array_column(array_filter($found, $takes_writes), 'address');
     }
 }
 

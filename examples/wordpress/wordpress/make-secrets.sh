@@ -1,5 +1,6 @@
 #!/bin/sh
-# Prints /etc/wordpress/secrets-site.php: `sh make-secrets.sh >secrets-site.php`. Keep it from all but the web servers.
+# Prints /etc/wordpress/secrets-site.php: `sh make-secrets.sh >secrets-site.php`. It is for the web servers
+# only.
 random() {
     head -c 48 /dev/urandom | base64 -w 0
 }

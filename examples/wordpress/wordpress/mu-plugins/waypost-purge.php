@@ -3,8 +3,8 @@
  * Plugin Name: Purge
  * Description: Takes pages out of every Varnish as soon as what they show has changed.
  *
- * The caches are those that are registered as `varnish`. What is not purged, because a cache did not answer or a page
- * is not on the list, is at most as old as the cache lets it become: a minute.
+ * The caches are those that are registered as `varnish`. What is not purged, because a cache did not answer
+ * or a page is not on the list, is at most as old as the cache lets it become: a minute.
  */
 
 namespace Waypost\Purge;
@@ -20,7 +20,7 @@ const PAGES = 5;
 
 // The address may change with the update, so that of before is gone, too.
 add_action('pre_post_update', fn (int $id) => changed(get_post($id)));
-add_action('transition_post_status', fn (string $new, string $old, WP_Post $post) => changed($post, $old), 10, 3);
+add_action('transition_post_status', fn ($new, $old, WP_Post $post) => changed($post, $old), 10, 3);
 add_action('before_delete_post', fn (int $id, WP_Post $post) => changed($post), 10, 2);
 add_action('comment_post', fn (int $id) => commented(get_comment($id)));
 add_action('edit_comment', fn (int $id) => commented(get_comment($id)));
@@ -32,7 +32,8 @@ add_action('shutdown', fn () => purge(array_keys(owed())));
 /** Has all pages purged that show a post which was or is public. */
 function changed(?WP_Post $post, string $status_before = ''): void
 {
-    if ($post && is_post_type_viewable($post->post_type) && in_array('publish', [$post->post_status, $status_before], true)) {
+    $is_public = $post && in_array('publish', [$post->post_status, $status_before], true);
+    if ($is_public && is_post_type_viewable($post->post_type)) {
         owed([...own_pages($post), ...lists_with($post)]);
     }
 }
@@ -41,7 +42,8 @@ function changed(?WP_Post $post, string $status_before = ''): void
 function commented(?WP_Comment $comment): void
 {
     if ($comment && $post = get_post((int) $comment->comment_post_ID)) {
-        owed([...own_pages($post), home_url('/'), get_feed_link('comments_rss2'), get_feed_link('comments_atom')]);
+        $feeds = array_map('get_feed_link', ['comments_rss2', 'comments_atom']);
+        owed([...own_pages($post), home_url('/'), ...$feeds]);
     }
 }
 
@@ -55,16 +57,24 @@ function owed(array $more = []): array
 
 function own_pages(WP_Post $post): array
 {
-    return [get_permalink($post), wp_get_shortlink($post->ID, 'post'), get_post_comments_feed_link($post->ID)];
+    $short = wp_get_shortlink($post->ID, 'post');
+
+    return [get_permalink($post), $short, get_post_comments_feed_link($post->ID)];
 }
 
 /** The front page, and the archives and feeds that list the post. */
 function lists_with(WP_Post $post): array
 {
     [$year, $month, $day] = explode('-', substr($post->post_date, 0, 10));
-    $lists = [home_url('/'), get_permalink((int) get_option('page_for_posts')), get_post_type_archive_link($post->post_type),
-        get_author_posts_url((int) $post->post_author), get_year_link($year), get_month_link($year, $month),
-        get_day_link($year, $month, $day)];
+    $lists = [
+        home_url('/'),
+        get_permalink((int) get_option('page_for_posts')),
+        get_post_type_archive_link($post->post_type),
+        get_author_posts_url((int) $post->post_author),
+        get_year_link($year),
+        get_month_link($year, $month),
+        get_day_link($year, $month, $day),
+    ];
     $feeds = array_map('get_feed_link', ['rss2', 'atom', 'rdf', 'rss']);
     foreach (get_object_taxonomies($post->post_type) as $taxonomy) {
         foreach (get_the_terms($post, $taxonomy) ?: [] as $term) {
