@@ -25,7 +25,8 @@ KEY, VALUE = "/services/db/1", json.dumps({"address": "127.0.0.1:3306", "port": 
 WAYS = {
     "constant": "include of a constant array",
     "include": "include of the agent's file",
-    "bundle": "the package's PhpFileSource on it",
+    "bundle": "the package: `$source->records('db')`",
+    "object": "the package: `$source->get('db')->first()`",
     "apcu": "APCu",
     "json": "a JSON file, read and decoded",
     "redis": "Redis, Unix socket, kept",

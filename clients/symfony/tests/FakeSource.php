@@ -61,6 +61,11 @@ final class FakeSource implements Source
         return new Service($service, $records ?? throw Unavailable::because($service, 'fake', 'told so'));
     }
 
+    public function records(string $service): array
+    {
+        return $this->get($service)->records();
+    }
+
     public function age(): ?float
     {
         return 0.0;

@@ -71,6 +71,7 @@ fn planned(kind: Kind) {
     let old_announcer = arrangement.announce("a", &old, kind);
     let load = Load::on(&arrangement.application, WITH, 2);
     load.wait_for(&old.answer(), 200);
+    let usual = load.seen().p99();
 
     let _new = arrangement.announce("b", &new, kind);
     old_announcer.stop();
@@ -85,5 +86,7 @@ fn planned(kind: Kind) {
     let seen: Seen = load.stop();
     println!("{kind:?}, planned move: {seen}");
     assert_eq!(seen.failures, [""; 0], "{seen}");
-    assert!(seen.p99() < Duration::from_millis(100), "{seen}");
+    // A machine that is busy with something else is slow without any move.
+    let bound = Duration::from_millis(100).max(usual * 5);
+    assert!(seen.p99() < bound, "{bound:?} at most, {usual:?} before the move: {seen}");
 }

@@ -48,6 +48,11 @@ final class AgentSocketSource implements Source
         return new Service($service, $answer['instances']);
     }
 
+    public function records(string $service): array
+    {
+        return $this->get($service)->records();
+    }
+
     public function age(): ?float
     {
         return $this->last === null ? null : $this->last['age_seconds'] + microtime(true) - $this->last['at'];

@@ -56,6 +56,11 @@ final class ApcuSource implements Source, Forgetful
         return $this->answer($service, $this->keep($service, $kept));
     }
 
+    public function records(string $service): array
+    {
+        return $this->get($service)->records();
+    }
+
     /** Of the last answer: what its source said then, and the time since. */
     public function age(): ?float
     {

@@ -38,6 +38,15 @@ final class ChainSource implements Source, Forgetful
         }
     }
 
+    public function records(string $service): array
+    {
+        try {
+            return $this->file->records($service);
+        } catch (Unavailable) {
+            return $this->get($service)->records();
+        }
+    }
+
     public function age(): ?float
     {
         return $this->file->age() ?? $this->agent?->age();

@@ -8,7 +8,7 @@ namespace Waypost\Discovery;
 abstract class FileSource implements Source
 {
     /** What was read last, and serves when the file cannot be read any more. */
-    private ?array $last = null;
+    protected ?array $last = null;
 
     private ?string $version = null;
 
@@ -32,6 +32,11 @@ abstract class FileSource implements Source
         }
 
         return $this->make($service, isset($document['services']) ? $document : null);
+    }
+
+    public function records(string $service): array
+    {
+        return $this->get($service)->records();
     }
 
     /** The agent touches an empty file beside the document, `.NAME.seen`, as long as the registry answers. */

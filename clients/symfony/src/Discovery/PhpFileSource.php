@@ -13,6 +13,21 @@ namespace Waypost\Discovery;
  */
 final class PhpFileSource extends FileSource implements Forgetful
 {
+    public function records(string $service): array
+    {
+        try {
+            $document = @include $this->file;
+            if (isset($document['services'][$service])) {
+                $this->last = $document;
+
+                return $document['services'][$service];
+            }
+        } catch (\ParseError) {
+        }
+
+        return parent::records($service);
+    }
+
     /**
      * Makes opcache read the file again if another version is in it.
      *

@@ -20,6 +20,16 @@ interface Source
     public function get(string $service, bool $fresh = false): Service;
 
     /**
+     * The instances as the agent wrote them, for those who count microseconds: where a file is at hand no
+     * object is made, and the look-up costs what an `include` of a constant array costs.
+     *
+     * @return list<array<string, mixed>>
+     *
+     * @throws Unavailable when nothing is known about the service
+     */
+    public function records(string $service): array;
+
+    /**
      * Seconds since the registry was last known to agree with what is answered; null when that is not known.
      */
     public function age(): ?float;

@@ -65,6 +65,15 @@ final class ChainTest extends TestCase
         self::assertSame([true], $file->asked);
     }
 
+    public function testRecordsAreTheFilesAndTheAgentsWithoutOne(): void
+    {
+        $agent = FakeSource::ports(2);
+        $ports = static fn (ChainSource $chain): array => array_column($chain->records('db'), 'port');
+        self::assertSame([1], $ports(new ChainSource(FakeSource::ports(1), $agent)));
+        self::assertSame([], $agent->asked);
+        self::assertSame([2], $ports(new ChainSource(new PhpFileSource('/nowhere/services.php'), $agent)));
+    }
+
     public function testAFreshLookUpTellsOpcacheOfTheFile(): void
     {
         $scratch = new Scratch();

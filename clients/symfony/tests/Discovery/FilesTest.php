@@ -45,6 +45,18 @@ final class FilesTest extends TestCase
     }
 
     /** @dataProvider forms */
+    public function testRecordsAreWhatTheFileSaysAndServeWhenItIsGone(string $form): void
+    {
+        $record = FakeSource::record(3306);
+        $source = $this->source($form, ['services' => ['db' => [$record], 'none' => []]]);
+        self::assertSame([[$record], []], [$source->records('db'), $source->records('none')]);
+        unlink($this->scratch->path("services.$form"));
+        self::assertSame([$record], $source->records('db'));
+        $this->expectException(Unavailable::class);
+        $source->records('unheard-of');
+    }
+
+    /** @dataProvider forms */
     public function testASwappedFileIsSeenAtTheNextLook(string $form): void
     {
         $source = $this->source($form, ['services' => ['db' => [FakeSource::record(1)]]]);
