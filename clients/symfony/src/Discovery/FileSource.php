@@ -8,7 +8,7 @@ namespace Waypost\Discovery;
 abstract class FileSource implements Source
 {
     /** What was read last, and serves when the file cannot be read any more. */
-    protected ?array $last = null;
+    private ?array $last = null;
 
     private ?string $version = null;
 

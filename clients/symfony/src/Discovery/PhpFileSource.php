@@ -16,16 +16,10 @@ final class PhpFileSource extends FileSource implements Forgetful
     public function records(string $service): array
     {
         try {
-            $document = @include $this->file;
-            if (isset($document['services'][$service])) {
-                $this->last = $document;
-
-                return $document['services'][$service];
-            }
+            return (@include $this->file)['services'][$service] ?? parent::records($service);
         } catch (\ParseError) {
+            return parent::records($service);
         }
-
-        return parent::records($service);
     }
 
     /**
