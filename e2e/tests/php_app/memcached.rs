@@ -59,7 +59,7 @@ fn t12_a_pool_that_grows_or_shrinks_leaves_keys_where_they_are_and_every_child_a
     let servers: Vec<Memcached> = (0..5).map(|_| Memcached::start()).collect();
     let key = |number: usize| format!("/services/memcached/{number}");
     for (number, server) in servers.iter().enumerate().take(4) {
-        arrangement.etcd.put(&key(number), &server.endpoint());
+        arrangement.etcd.put(&key(number), server.endpoint());
     }
     wait_for_servers(&arrangement, 4);
     let four = ring(&arrangement.application);
@@ -69,7 +69,7 @@ fn t12_a_pool_that_grows_or_shrinks_leaves_keys_where_they_are_and_every_child_a
     }
 
     // Registered under a name that comes first: the order of a list is not to matter.
-    arrangement.etcd.put("/services/memcached/+", &servers[4].endpoint());
+    arrangement.etcd.put("/services/memcached/+", servers[4].endpoint());
     wait_for_servers(&arrangement, 5);
     let five = ring(&arrangement.application);
     let (grown, newcomer) = (share_moved(&four, &five), servers[4].endpoint());
