@@ -1,6 +1,6 @@
 //! Finds services in a view: what is below `ROOT/NAME`, and at it, are the instances of NAME.
 
-use waypost_model::{Instance, InvalidInstance, Key, Prefix, Service};
+use waypost_model::{Batch, Change, Entry, Instance, InvalidInstance, Key, Prefix, Service};
 
 use crate::View;
 
@@ -17,12 +17,16 @@ impl View {
     /// The service `name` below `root`, the prefix of all services.
     ///
     /// With the root `/services`, the key `/services/db/1` is the instance `1` of the service `db`, and the key
-    /// `/services/db` is one that is called `db` like its service.
+    /// `/services/db` is one that is called `db` like its service. Slashes around a name do not count; without a
+    /// name there is no service.
     pub fn service(&self, root: &Prefix, name: &str) -> Found {
         let name = name.trim_matches('/');
         let prefix = Prefix::new(&format!("{}/{name}", root.as_str()));
         let mut found =
             Found { service: Service { name: name.to_owned(), instances: Vec::new() }, ..Found::default() };
+        if name.is_empty() {
+            return found;
+        }
         for (key, entry) in self.below(&prefix) {
             let below = &key.as_str()[prefix.as_str().len()..];
             let id = if below.is_empty() { name } else { &below[1..] };
@@ -31,7 +35,18 @@ impl View {
                 Err(reason) => found.refused.push((key.clone(), reason)),
             }
         }
+        // They come in the order of their keys: it is another only where one is called like its service.
+        found.service.instances.sort_by(|one, other| one.id.cmp(&other.id));
         found
+    }
+
+    /// This view with these entries as well. It costs what they are: the rest is shared.
+    #[must_use]
+    pub fn with(&self, entries: impl IntoIterator<Item = (Key, Entry)>) -> View {
+        let change = |(key, entry): (Key, Entry)| Change { key, entry: Some(entry) };
+        let mut view = self.clone();
+        view.apply(Batch { position: self.position(), changes: entries.into_iter().map(change).collect() });
+        view
     }
 
     /// The names of the services below `root`, each once and in byte order: what a key has between the root and
@@ -80,7 +95,29 @@ mod tests {
         assert_eq!(ids("db/eu"), ["1"]);
         assert_eq!(ids("web"), ["web"]);
         assert_eq!(ids("none"), [""; 0]);
+        assert_eq!(ids("/db/eu/"), ["1"]);
+        assert_eq!((ids(""), ids("/")), (vec![], vec![]), "not the instances of all services");
         assert_eq!(view.service_names(&Prefix::new("/services")), ["db", "db-old", "db/eu", "web"]);
+    }
+
+    #[test]
+    fn instances_are_in_the_order_of_their_ids() {
+        let view = view(&[("/db", "h:1"), ("/db/a", "h:2"), ("/db/z", "h:3")]);
+        let found = view.service(&Prefix::all(), "db").service.instances;
+        assert_eq!(found.iter().map(|instance| &*instance.id).collect::<Vec<_>>(), ["a", "db", "z"]);
+    }
+
+    #[test]
+    fn a_view_with_more_has_both_and_the_other_is_as_it_was() {
+        let (one, other) = (view(&[("/a", "1"), ("/b", "1")]), view(&[("/b", "2"), ("/c", "2")]));
+        let both = one.with(other.starting_with("", "").map(|(key, entry)| (key.clone(), entry.clone())));
+        let values = |view: &View| -> Vec<String> {
+            view.starting_with("", "").map(|(_, entry)| entry.value.as_text().unwrap().to_owned()).collect()
+        };
+        assert_eq!(
+            (values(&both), values(&one)),
+            (vec!["1".into(), "2".into(), "2".into()], vec!["1".into(); 2])
+        );
     }
 
     #[test]

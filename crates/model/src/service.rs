@@ -68,7 +68,7 @@ impl Instance {
         let text = value.as_text().ok_or_else(|| invalid("it is not UTF-8 text"))?.trim();
         if !text.starts_with('{') {
             let endpoint = text.parse().map_err(|_| invalid("neither HOST:PORT nor a JSON object"))?;
-            return Ok(Instance::new(id, endpoint));
+            return Ok(Instance::new(id, printable(endpoint)?));
         }
         // serde_json's message gives line and column, and quotes nothing of the text.
         let json = serde_json::from_str(text).map_err(|error| InvalidInstance(error.to_string()))?;
@@ -87,7 +87,7 @@ impl Instance {
     }
 
     fn from_object(id: impl Into<String>, fields: &Map<String, Json>) -> Result<Instance, InvalidInstance> {
-        let mut instance = Instance::new(id, endpoint(fields)?);
+        let mut instance = Instance::new(id, printable(endpoint(fields)?)?);
         instance.weight = weight(fields)?;
         instance.role = text_of(fields, "role")?;
         instance.zone = text_of(fields, "zone")?;
@@ -110,16 +110,18 @@ impl Instance {
 
     /// The instance with all its fields; what is not known is null. `Instance::from_json` reads it again.
     pub fn to_json(&self) -> Json {
+        // In the order of the names: a program may link serde_json with `preserve_order`, and versions are hashes of
+        // the text.
         json!({
-            "id": self.id,
             "address": self.endpoint.to_string(),
             "host": self.endpoint.host(),
-            "port": self.endpoint.port(),
-            "weight": self.weight,
-            "role": self.role,
-            "zone": self.zone,
-            "tags": self.tags,
+            "id": self.id,
             "meta": self.meta,
+            "port": self.endpoint.port(),
+            "role": self.role,
+            "tags": self.tags,
+            "weight": self.weight,
+            "zone": self.zone,
         })
     }
 
@@ -183,10 +185,12 @@ impl Service {
 /// The services as one JSON document, which says the same of the same services wherever it is made:
 /// `{"waypost": 1, "version": …, "services": {NAME: [INSTANCE, …]}}`.
 pub fn document(services: &[Service]) -> Json {
-    let by_name: Map<String, Json> =
+    let by_name: BTreeMap<_, _> =
         services.iter().map(|service| (service.name.clone(), service.instances_json())).collect();
-    let by_name = Json::Object(by_name);
-    json!({ "waypost": DOCUMENT, "version": hash(&by_name), "services": by_name })
+    let by_name = Json::Object(by_name.into_iter().collect());
+    let version = hash(&by_name);
+    // In the order of the names, as an instance.
+    json!({ "services": by_name, "version": version, "waypost": DOCUMENT })
 }
 
 /// Reads what [`document`] made.
@@ -243,6 +247,12 @@ fn endpoint(fields: &Map<String, Json>) -> Result<Endpoint, InvalidInstance> {
         (Some(host), Some(port)) => host_and_port(&host, port),
         _ => Err(invalid("`address` is missing")),
     }
+}
+
+/// What holds a control character is no host: it would reach a terminal, or an environment, which takes no NUL.
+fn printable(endpoint: Endpoint) -> Result<Endpoint, InvalidInstance> {
+    let is_printable = !endpoint.host().contains(char::is_control);
+    if is_printable { Ok(endpoint) } else { Err(invalid("the host is no name or address")) }
 }
 
 fn host_and_port(host: &str, port: u16) -> Result<Endpoint, InvalidInstance> {
@@ -342,6 +352,9 @@ mod tests {
             r#"{"address": "h:1", "tags": "hunter2"}"#,
             r#"{"address": "h:1", "role": ["hunter2"]}"#,
             r#"{"address": "h:1", "deep": {"a": "hunter2"}}"#,
+            "hunter2\u{1b}[31m:80",
+            r#"{"address": "hunter2\u0000:80"}"#,
+            r#"{"host": "hunter2\u0000", "port": 80}"#,
         ] {
             let error = parse(text).unwrap_err();
             assert!(
@@ -359,6 +372,22 @@ mod tests {
         };
         assert_eq!(service(1).version(), service(1).version());
         assert_ne!(service(1).version(), service(2).version());
+    }
+
+    #[test]
+    fn a_document_is_the_same_text_in_every_program() {
+        let mut instance = Instance::new("1", Endpoint::new("h", 1));
+        instance.meta = [("user".to_owned(), "app".to_owned())].into();
+        let services = ["web", "db"].map(|name| Service {
+            name: name.to_owned(),
+            instances: if name == "db" { vec![instance.clone()] } else { Vec::new() },
+        });
+        let text = "{\"services\":{\"db\":[{\"address\":\"h:1\",\"host\":\"h\",\"id\":\"1\",\"meta\":{\"user\":\"app\"},\
+            \"port\":1,\"role\":null,\"tags\":[],\"weight\":1,\"zone\":null}],\"web\":[]},\
+            \"version\":\"VERSION\",\"waypost\":1}";
+        let document = document(&services);
+        let version = document["version"].as_str().unwrap();
+        assert_eq!(document.to_string(), text.replace("VERSION", version));
     }
 
     proptest! {
