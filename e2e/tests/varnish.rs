@@ -118,6 +118,48 @@ fn a_backend_that_leaves_gets_no_request_even_before_the_next_vcl_is_compiled() 
 }
 
 #[test]
+fn backends_that_leave_and_come_back_while_nothing_compiles_are_asked_again() {
+    require!("etcd", "varnishd");
+    let site = Site::new();
+    let agent = site.agent();
+    let first = site.next(&agent, "");
+    let load = Load::on(&site.varnish.url());
+    load.wait_for_exactly(&["one", "two"]);
+    site.etcd.put("/web/three", "1\"; .hots = \"x");
+    agent.wait_logged(&["ERROR", "does not use"]);
+    let [one, two] = ["one", "two"].map(|name| format!("{first}.{name}"));
+
+    // Each is started again, one after the other: never are both sick.
+    for (name, web, leaves) in [("two", 1, &two), ("one", 0, &one)] {
+        site.etcd.delete(&format!("/web/{name}"));
+        wait_until("it to be set sick", DEADLINE, || site.is_sick(leaves));
+        site.put(name, web);
+        wait_until("it to be left to itself", DEADLINE, || !site.is_sick(leaves));
+    }
+    load.wait_for_exactly(&["one", "two"]);
+    assert_eq!((site.varnish.active_vcl(), load.failures()), (Some(first), vec![]));
+}
+
+#[test]
+fn a_backend_that_an_agent_before_has_set_sick_is_asked_again_when_it_is_back() {
+    require!("etcd", "varnishd");
+    let site = Site::new();
+    let mut agent = site.agent();
+    let first = site.next(&agent, "");
+    agent.wait_logged(&[" reloaded "]);
+    site.varnish.adm(["param.set", "cc_command", "\"exit 1\""]);
+    site.etcd.delete("/web/two");
+    let two = format!("{first}.two");
+    agent.wait_logged(&["ERROR", "does not use"]);
+    assert!(site.is_sick(&two));
+    agent.stop();
+    site.put("two", 1);
+    agent.start_again();
+    wait_until("two to be left to itself", DEADLINE, || !site.is_sick(&two));
+    assert_eq!(site.varnish.active_vcl(), Some(first));
+}
+
+#[test]
 fn a_vcl_that_is_still_loaded_is_used_again_without_a_compiler() {
     require!("etcd", "varnishd");
     let site = Site::new();

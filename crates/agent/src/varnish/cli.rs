@@ -36,6 +36,13 @@ pub(crate) struct Answer {
     pub(crate) text: String,
 }
 
+impl Answer {
+    /// The text of a good answer that is not cut off.
+    pub(crate) fn whole(&self) -> Option<&str> {
+        (self.status == OK).then_some(&*self.text)
+    }
+}
+
 impl Cli {
     /// Connects, and proves with the content of `secret` that it may, if it is asked to.
     pub(crate) async fn connect(address: &Endpoint, secret: Option<&PathBuf>) -> Result<Cli, String> {
@@ -133,6 +140,12 @@ mod tests {
     fn the_proof_is_the_one_of_varnishs_documentation() {
         let proof = proof("ixslvvxrgkjptxmcgnnsdxsvdmvfympg", b"foo\n");
         assert_eq!(proof, "455ce847f0073c7ab3b1465f74507b75d3dc064c1e7de3b71e00de9092fdc89a");
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_off_is_not_whole() {
+        let whole = |status| Answer { status, text: "vcl".to_owned() }.whole().is_some();
+        assert_eq!([OK, TRUNCATED, 106].map(whole), [true, false, false]);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! A VCL is called by a prefix and a hash of its content, so one that is still loaded is used again without
 //! compiling it, and it can be seen at any time whether the right one is in use. Before the compiler runs, which
-//! takes a second or so, backends that leave are set sick, so that no request goes to them meanwhile. What does not
-//! compile changes nothing else. VCLs that are not called so are never touched.
+//! takes a second or so, backends that leave are set sick, so that no request goes to them meanwhile; one that stays
+//! after all is left to itself again, however long nothing compiles. What does not compile changes nothing else. VCLs
+//! that are not called so are never touched.
 //!
 //! What a file includes is not looked at. The commands and answers are those of Varnish 7.1.
 
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +66,11 @@ impl Door {
         Ok(Door { address: endpoint, secret, prefix: prefix.to_owned(), timeout })
     }
 
+    /// Where varnishd takes commands.
+    pub fn address(&self) -> &Endpoint {
+        &self.address
+    }
+
     /// The file that the secret is in, if there is one.
     pub fn secret(&self) -> Option<&Path> {
         self.secret.as_deref()
@@ -95,6 +102,8 @@ pub(crate) struct Varnish {
     file: PathBuf,
     /// The backends, each with its VCL, that were set sick here, and are not known to be gone.
     sick: Mutex<BTreeSet<String>>,
+    /// Nothing is left sick any more by an agent before this one, of which nothing is remembered.
+    is_tidy: AtomicBool,
 }
 
 /// A VCL that varnishd has.
@@ -110,7 +119,7 @@ impl Varnish {
     pub(crate) fn new(door: Door, file: &Path) -> Varnish {
         // varnishd has a directory of its own; without one of ours there is nothing that a path could mean.
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        Varnish { door, file, sick: Mutex::default() }
+        Varnish { door, file, sick: Mutex::default(), is_tidy: AtomicBool::default() }
     }
 
     /// Makes varnishd use what is in the file now.
@@ -148,11 +157,10 @@ impl Varnish {
         let active = all.iter().find(|vcl| vcl.is_active).map(|vcl| &*vcl.name);
         if active == Some(&name) {
             // It was to be left, and the one to follow it did not come.
-            return self.heal(&mut cli, self.sick_in(&name)).await;
+            return self.heal(&mut cli, &name, &BTreeSet::new()).await;
         }
         if all.iter().any(|vcl| vcl.name == name && !vcl.is_discarded) {
-            let sick = sick(&mut cli, &name).await?;
-            self.heal(&mut cli, sick).await?;
+            self.heal_all(&mut cli, &name).await?;
         } else {
             if let Some(active) = active.filter(|active| self.door.is_ours(active)) {
                 self.leave(&mut cli, active, &content).await?;
@@ -175,12 +183,16 @@ impl Varnish {
         Cli::connect(&self.door.address, self.door.secret.as_ref()).await
     }
 
-    /// Sets the backends of the VCL `active` sick that the new content does without. What cannot be set is no reason
-    /// to keep the new VCL waiting.
+    /// Sets the backends of the VCL `active` sick that the new content does without, and those only: who was to leave
+    /// may be the one by now that stays. What cannot be set is no reason to keep the new VCL waiting.
     async fn leave(&self, cli: &mut Cli, active: &str, content: &[u8]) -> Result<(), String> {
-        let old = Vcl::read(&cli.ask(&format!("vcl.show {active}")).await?.text);
-        for backend in old.leaving(&Vcl::read(&String::from_utf8_lossy(content))) {
-            let backend = format!("{active}.{backend}");
+        let shown = cli.ask(&format!("vcl.show {active}")).await?;
+        // Of half a VCL it is not known which directors have what.
+        let old = shown.whole().map(Vcl::read).unwrap_or_default();
+        let leaving = old.leaving(&Vcl::read(&String::from_utf8_lossy(content)));
+        let leaving = leaving.into_iter().map(|backend| format!("{active}.{backend}")).collect();
+        self.heal(cli, active, &leaving).await?;
+        for backend in leaving {
             let answer = cli.ask(&format!("backend.set_health {backend} sick")).await?;
             tracing::info!(backend, status = answer.status, "set sick: it leaves");
             self.sick().insert(backend);
@@ -188,13 +200,26 @@ impl Varnish {
         Ok(())
     }
 
-    /// Lets varnishd judge those backends itself again.
-    async fn heal(&self, cli: &mut Cli, backends: Vec<String>) -> Result<(), String> {
-        for backend in backends {
+    /// Lets varnishd judge the backends of a VCL itself again that were set sick, but for those that are `leaving`.
+    async fn heal(&self, cli: &mut Cli, vcl: &str, leaving: &BTreeSet<String>) -> Result<(), String> {
+        if !self.is_tidy.load(Ordering::Relaxed) {
+            return self.heal_all(cli, vcl).await;
+        }
+        for backend in self.sick_in(vcl).difference(leaving) {
             let answer = cli.ask(&format!("backend.set_health {backend} auto")).await?;
             tracing::info!(backend, status = answer.status, "left to itself: it stays");
-            self.sick().remove(&backend);
+            self.sick().remove(backend);
         }
+        Ok(())
+    }
+
+    /// Likewise all backends of a VCL, whoever has set them. They are not asked for by name: an answer that is longer
+    /// than varnishd's `cli_limit` is cut off, which a list of hundreds of backends is.
+    async fn heal_all(&self, cli: &mut Cli, vcl: &str) -> Result<(), String> {
+        let answer = cli.ask(&format!("backend.set_health {vcl}.* auto")).await?;
+        tracing::debug!(vcl, status = answer.status, "its backends are left to themselves");
+        self.is_tidy.store(true, Ordering::Relaxed);
+        self.sick().retain(|backend| !is_in(backend, vcl));
         Ok(())
     }
 
@@ -217,7 +242,7 @@ impl Varnish {
         Ok(())
     }
 
-    fn sick_in(&self, vcl: &str) -> Vec<String> {
+    fn sick_in(&self, vcl: &str) -> BTreeSet<String> {
         self.sick().iter().filter(|backend| is_in(backend, vcl)).cloned().collect()
     }
 
@@ -231,29 +256,17 @@ fn is_in(backend: &str, vcl: &str) -> bool {
     backend.strip_prefix(vcl).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The JSON of an answer: a version, the command, the time, and behind those what was asked for.
-async fn listed(cli: &mut Cli, command: &str) -> Result<Vec<Json>, String> {
-    let text = cli.order(command).await?;
-    let wrong = |error: serde_json::Error| format!("cannot read its answer to {command}: {error}");
-    let list: Vec<Json> = serde_json::from_str(&text).map_err(wrong)?;
-    Ok(list.into_iter().skip(3).collect())
-}
-
 async fn loaded(cli: &mut Cli) -> Result<Vec<Loaded>, String> {
+    let text = cli.order("vcl.list -j").await?;
+    let wrong = |error: serde_json::Error| format!("cannot read its answer to vcl.list: {error}");
+    let list: Vec<Json> = serde_json::from_str(&text).map_err(wrong)?;
     let loaded = |vcl: &Json| {
         let name = vcl["name"].as_str()?.to_owned();
         let (is_active, is_discarded) = (vcl["status"] == "active", vcl["status"] == "discarded");
         Some(Loaded { name, is_active, is_discarded })
     };
-    Ok(listed(cli, "vcl.list -j").await?.iter().filter_map(loaded).collect())
-}
-
-/// The backends of a VCL that somebody has set sick.
-async fn sick(cli: &mut Cli, vcl: &str) -> Result<Vec<String>, String> {
-    let backends = listed(cli, &format!("backend.list -j {vcl}.*")).await?;
-    let backends = backends.iter().filter_map(Json::as_object).flatten();
-    let sick = backends.filter(|(_, backend)| backend["admin_health"] == "sick");
-    Ok(sick.map(|(name, _)| name.clone()).collect())
+    // A version, the command and the time come before what was asked for.
+    Ok(list.iter().skip(3).filter_map(loaded).collect())
 }
 
 #[cfg(test)]
