@@ -112,6 +112,17 @@ fn what_only_a_look_at_all_files_tells_is_found() {
 }
 
 #[test]
+fn two_vcls_for_one_varnish_are_told() {
+    require!();
+    let tree = Tree::new();
+    for (name, port) in [("a", 6082), ("b", 6083), ("c", 6082)] {
+        let line = format!("reload = {{ varnish = \"127.0.0.1:{port}\", prefix = \"{name}\" }}");
+        Resource::new(name).template("vcl 4.1; backend none none;").line(&line).write_to(&tree);
+    }
+    assert_found(&check(&tree, ["--strict"]), 1, &["/conf.d/c.toml:5:10: a.toml has a VCL for the varnishd"]);
+}
+
+#[test]
 fn jinja_templates_are_looked_at_likewise() {
     require!();
     let tree = Tree::new();

@@ -175,8 +175,9 @@ pub(crate) fn look(settings: &Settings, only: Option<&str>) -> Result<Looked, Fa
     for (resource, origin) in &resources {
         look_at(resource, origin, &mut findings);
     }
-    let pairs = resources.iter().map(|(resource, origin)| (resource, origin));
-    resources::same_destinations(pairs, &mut findings);
+    let pairs = || resources.iter().map(|(resource, origin)| (resource, origin));
+    resources::same_destinations(pairs(), &mut findings);
+    resources::same_varnishes(pairs(), &mut findings);
     Ok(Looked { resources, backends, findings })
 }
 

@@ -132,3 +132,21 @@ pub(crate) fn same_destinations<'a>(
         }
     }
 }
+
+/// Tells of every resource with another VCL for a Varnish that has one from a resource before it.
+pub(crate) fn same_varnishes<'a>(
+    resources: impl IntoIterator<Item = (&'a Resource, &'a Origin)>,
+    findings: &mut Findings,
+) {
+    let mut first: HashMap<String, &str> = HashMap::new();
+    for (resource, origin) in resources {
+        let Some(Reload::Varnish(door)) = &resource.reload else { continue };
+        let address = door.address().to_string();
+        if let Some(other) = first.insert(address.clone(), &resource.name) {
+            let text = format!(
+                "{other} has a VCL for the varnishd at {address} too, which uses one: each undoes the other"
+            );
+            findings.push(origin.finding(Grade::Doubt, "reload", text));
+        }
+    }
+}
