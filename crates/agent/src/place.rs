@@ -120,7 +120,10 @@ impl Staged {
         let mut file = create(&path).map_err(failed)?;
         let mut staged = Staged { path: path.clone(), becomes: None, stays: false };
         file.write_all(bytes).map_err(failed)?;
-        set_attributes(&file, resource.attributes, current.map(|current| current.stamp)).map_err(failed)?;
+        // Of a link that is to become a file, what it leads to says who may read that.
+        let led_to = || fs::metadata(&resource.destination).ok().map(|metadata| Stamp::of(&metadata));
+        let before = current.map(|current| current.stamp).or_else(led_to);
+        set_attributes(&file, resource.attributes, before).map_err(failed)?;
         if let Some(time) = rising(resource) {
             file.set_modified(time).map_err(failed)?;
         }
@@ -328,6 +331,7 @@ mod tests {
         let resource = services(directory.path());
         let target = directory.path().join("target");
         fs::write(&target, b"same").unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
         std::os::unix::fs::symlink(&target, &resource.destination).unwrap();
         assert_eq!(
             Current::look(&resource, None).unwrap(),
@@ -335,7 +339,8 @@ mod tests {
             "it is not as wanted, whatever it leads to"
         );
         put(&resource, b"same");
-        assert!(fs::symlink_metadata(&resource.destination).unwrap().is_file());
+        let now = fs::symlink_metadata(&resource.destination).unwrap();
+        assert!(now.is_file() && now.mode() & 0o777 == 0o600, "{now:?}: nobody else may read it now");
         fs::write(&resource.destination, b"new").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"same");
     }

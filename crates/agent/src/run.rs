@@ -209,7 +209,9 @@ fn ready(reload: &resource::Reload, resource: &Resource) -> Result<Reload, Failu
             (name, Means::Docker(signal.clone()))
         }
         resource::Reload::FastCgi(notice) => {
-            let means = Means::FastCgi { notice: notice.clone(), file: file.clone() };
+            // PHP has a directory of its own; without one of ours there is nothing that a path could mean.
+            let absolute = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            let means = Means::FastCgi { notice: notice.clone(), file: absolute };
             (format!("{notice} for {}", file.display()), means)
         }
         resource::Reload::Varnish(door) => {
@@ -339,5 +341,27 @@ impl Agent {
                 Action::Report(report) => self.untold.push(report),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn php_is_told_of_a_file_by_its_absolute_path() {
+        let notice = fastcgi::Notice {
+            sockets: vec!["/fpm.sock".parse().unwrap()],
+            script: "/invalidate.php".into(),
+            timeout: Duration::from_secs(1),
+        };
+        let resource = resource::tests::services(Path::new("out"));
+        let Means::FastCgi { file, .. } = ready(&resource::Reload::FastCgi(notice), &resource).unwrap().means
+        else {
+            panic!("it tells PHP")
+        };
+        assert!(file.is_absolute() && file.ends_with("out/services.php"), "{}", file.display());
     }
 }
