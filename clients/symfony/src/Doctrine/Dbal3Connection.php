@@ -24,26 +24,34 @@ final class Dbal3Connection extends DiscoveryConnection implements ServerInfoAwa
 
     public function beginTransaction()
     {
-        return $this->session->begin(static function (Connection $c) {
-            $result = $c->beginTransaction();
-            // DBAL 3 does not look at what mysqli answered, and mysqli throws nothing here.
-            $native = method_exists($c, 'getNativeConnection') ? $c->getNativeConnection() : null;
-            if ($native instanceof \mysqli && $native->errno !== 0) {
-                throw new \mysqli_sql_exception($native->error, $native->errno);
-            }
-
-            return $result;
-        });
+        return $this->session->begin(static fn (Connection $c) => self::checked($c, $c->beginTransaction()));
     }
 
     public function commit()
     {
-        return $this->session->end(static fn (Connection $c) => $c->commit());
+        // Or a lost commit would be a `false`, which `transactional()` does not look at.
+        return $this->session->end(static fn (Connection $c) => self::checked($c, $c->commit()));
     }
 
     public function rollBack()
     {
-        return $this->session->end(static fn (Connection $c) => $c->rollBack());
+        try {
+            return $this->session->end(static fn (Connection $c) => self::checked($c, $c->rollBack()));
+        } catch (\mysqli_sql_exception) {
+            // As DBAL 3 says it: an exception here would hide the one that led here.
+            return false;
+        }
+    }
+
+    /** DBAL 3 does not look at what mysqli answered, and mysqli throws nothing at a transaction's ends. */
+    private static function checked(Connection $connection, $result)
+    {
+        $native = method_exists($connection, 'getNativeConnection') ? $connection->getNativeConnection() : null;
+        if ($native instanceof \mysqli && $native->errno !== 0) {
+            throw new \mysqli_sql_exception($native->error, $native->errno);
+        }
+
+        return $result;
     }
 
     protected function statement(Statement $statement, string $sql): Statement

@@ -13,7 +13,9 @@ final class Dbal3Statement extends DiscoveryStatement
 {
     public function bindValue($param, $value, $type = ParameterType::STRING)
     {
-        return $this->bind($param, $value, static fn (Statement $s) => $s->bindValue($param, $value, $type));
+        $bind = static fn (Statement $s) => $s->bindValue($param, $value, $type);
+
+        return $this->bind($param, is_resource($value), $bind);
     }
 
     public function bindParam($param, &$variable, $type = ParameterType::STRING, $length = null)
@@ -22,7 +24,8 @@ final class Dbal3Statement extends DiscoveryStatement
             return $s->bindParam($param, $variable, $type, $length);
         };
 
-        return $this->bind($param, $variable, $bind);
+        // What is bound by reference may become a stream later.
+        return $this->bind($param, is_resource($variable) || $type === ParameterType::LARGE_OBJECT, $bind);
     }
 
     public function execute($params = null): Result

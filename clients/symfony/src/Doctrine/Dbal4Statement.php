@@ -13,7 +13,8 @@ final class Dbal4Statement extends DiscoveryStatement
 {
     public function bindValue(int|string $param, mixed $value, ParameterType $type): void
     {
-        $this->bind($param, $value, static fn (Statement $s) => $s->bindValue($param, $value, $type));
+        $bind = static fn (Statement $s) => $s->bindValue($param, $value, $type);
+        $this->bind($param, is_resource($value), $bind);
     }
 
     public function execute(): Result

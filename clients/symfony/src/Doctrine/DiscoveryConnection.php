@@ -21,9 +21,8 @@ abstract class DiscoveryConnection implements Connection
 
     public function prepare(string $sql): Statement
     {
-        // Nothing is done by it, so it can always be asked again.
         $prepare = static fn (Connection $c): Statement => $c->prepare($sql);
-        $statement = $this->session->run(Repeat::always(), $prepare);
+        $statement = $this->session->run(Repeat::preparing($sql), $prepare);
 
         return $this->statement($statement, $sql);
     }

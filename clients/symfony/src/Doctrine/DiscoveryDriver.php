@@ -33,11 +33,23 @@ final class DiscoveryDriver extends AbstractDriverMiddleware
         $open = fn (#[\SensitiveParameter] array $found): DriverConnection => parent::connect($found);
         $dialer = new Dialer($this->source, $this->settings, $open, $params, $this->notice);
         [$connection, $target] = $dialer->dial($dialer->begin());
-        if (!$this->settings->reconnect) {
+        if (!$this->settings->reconnect || self::isAlwaysInTransaction($params)) {
             return $connection;
         }
         $session = new Session($dialer, $connection, $target, $this->settings, $this->notice);
 
         return Dbal::isAtLeast4() ? new Dbal4Connection($session) : new Dbal3Connection($session);
+    }
+
+    /**
+     * True if autocommit is switched off by an option, PDO's or in what is sent at first: nobody says BEGIN.
+     */
+    private static function isAlwaysInTransaction(#[\SensitiveParameter] array $params): bool
+    {
+        $options = $params['driverOptions'] ?? [];
+        $first = array_filter($options, static fn ($value): bool => is_string($value));
+
+        return preg_grep('/autocommit\W*(0|off|false)\b/i', $first) !== []
+            || (Timeouts::driver($params) === 'pdo_mysql' && !($options[\PDO::ATTR_AUTOCOMMIT] ?? true));
     }
 }

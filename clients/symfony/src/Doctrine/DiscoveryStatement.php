@@ -36,10 +36,10 @@ abstract class DiscoveryStatement implements Statement
     }
 
     /** @param \Closure(Statement): mixed $bind */
-    protected function bind(int|string $param, mixed $value, \Closure $bind): mixed
+    protected function bind(int|string $param, bool $isStream, \Closure $bind): mixed
     {
         $this->bindings[$param] = $bind;
-        $this->streams = $this->streams || is_resource($value);
+        $this->streams = $this->streams || $isStream;
 
         return $bind($this->statement);
     }

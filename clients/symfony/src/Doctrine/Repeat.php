@@ -21,6 +21,12 @@ final class Repeat
         return new self(true);
     }
 
+    /** What does nothing with a statement yet. */
+    public static function preparing(string $sql): self
+    {
+        return new self(true, $sql);
+    }
+
     /** What cannot be asked for again. */
     public static function never(): self
     {
@@ -35,7 +41,13 @@ final class Repeat
     /** True if it is all the same whether it was done before. */
     public function isHarmless(): bool
     {
-        return $this->always || ($this->sql !== null && Statements::isRead($this->sql));
+        return $this->always ? !$this->asksForPast() : ($this->sql !== null && Statements::isRead($this->sql));
+    }
+
+    /** True if it is about what was done before, and so makes sense on the same connection only. */
+    public function asksForPast(): bool
+    {
+        return $this->sql !== null && Statements::asksForPast($this->sql);
     }
 
     /** True if a read-only server that refuses it has done nothing of it. */

@@ -85,6 +85,8 @@ final class Session
                     throw $error;
                 }
                 ($this->notice)($this->target->address, $error);
+                // Also if there is nobody to connect to now.
+                $this->broken = $readOnly ? null : $error;
                 if (!$this->isFree() || !($readOnly ? $repeat->isAtomic() : $repeat->isHarmless())) {
                     $this->broken = $error;
                     throw $error;
@@ -110,6 +112,7 @@ final class Session
             return @$do($this->connection);
         } catch (\Throwable $error) {
             if (Failure::isLost($error) || $this->isUnexpectedlyReadOnly($error)) {
+                ($this->notice)($this->target->address, $error);
                 $this->broken = $error;
             }
             throw $error;
@@ -149,7 +152,7 @@ final class Session
         }
         if ($this->broken !== null) {
             $this->reconnect($this->broken, $this->dialer->begin());
-        } elseif (microtime(true) - $this->lastUsed >= $this->settings->idle) {
+        } elseif (microtime(true) - $this->lastUsed >= $this->settings->idle && !$repeat->asksForPast()) {
             if (!$this->dialer->isCurrent($this->target)) {
                 $this->follow();
             } elseif (!$repeat->isHarmless() && ($why = $this->whyDead()) !== null) {

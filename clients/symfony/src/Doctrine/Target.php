@@ -53,6 +53,12 @@ final class Target
         return hash('sha256', serialize([$this->address, $this->found]));
     }
 
+    /** What is found may be secret. */
+    public function __debugInfo(): array
+    {
+        return ['address' => $this->address];
+    }
+
     /** DBAL's parameters for it: what the registry says goes before what is configured. */
     public function over(#[\SensitiveParameter] array $params): array
     {

@@ -41,7 +41,8 @@ final class Timeouts
         };
     }
 
-    private static function driver(array $params): string
+    /** DBAL's name of the driver, of those that have a way here. */
+    public static function driver(#[\SensitiveParameter] array $params): string
     {
         return $params['driver'] ?? match ($params['driverClass'] ?? null) {
             \Doctrine\DBAL\Driver\PDO\MySQL\Driver::class => 'pdo_mysql',

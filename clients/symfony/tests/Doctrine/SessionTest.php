@@ -8,6 +8,7 @@ use Doctrine\DBAL\Driver\Connection;
 use PHPUnit\Framework\TestCase;
 use Waypost\Discovery\Source;
 use Waypost\Doctrine\Dialer;
+use Waypost\Doctrine\NotFound;
 use Waypost\Doctrine\Repeat;
 use Waypost\Doctrine\Session;
 use Waypost\Doctrine\Settings;
@@ -200,6 +201,31 @@ final class SessionTest extends TestCase
             self::assertSame(2, $session->run(Repeat::statement('DELETE FROM t'), $do));
         }
         self::assertSame(2, $times);
+    }
+
+    public function testAfterNobodyWasKnownEvenAWriteIsOnANewConnection(): void
+    {
+        $session = $this->session(new FakeSource([FakeSource::record(1)], null, [FakeSource::record(2)]));
+        $times = 0;
+        try {
+            $session->run(Repeat::statement('SELECT 1'), $this->failingOn1(self::lost(), $times));
+            self::fail('nobody knows the service');
+        } catch (NotFound) {
+        }
+        $do = $this->failingOn1(self::lost(), $times);
+        self::assertSame(2, $session->run(Repeat::statement('DELETE FROM t'), $do));
+    }
+
+    public function testWhatAsksForWhatTheSessionDidStaysInItHoweverIdleThatWas(): void
+    {
+        $this->servers[1]->expects(self::never())->method('query');
+        $session = $this->session(FakeSource::ports(1, 2), ['idle' => 0.0]);
+        $is1 = fn (Connection $c) => self::assertSame($this->servers[1], $c);
+        $session->run(Repeat::preparing('SELECT LAST_INSERT_ID() + ?'), $is1);
+        $session->run(Repeat::statement('SELECT LAST_INSERT_ID()'), $is1);
+        $times = 0;
+        $this->expectExceptionMessage('gone away');
+        $session->run(Repeat::preparing('SHOW WARNINGS'), $this->failingOn1(self::lost(), $times));
     }
 
     public function testAConnectionThatDiedWhileItWasIdleIsFoundOutBeforeAWrite(): void

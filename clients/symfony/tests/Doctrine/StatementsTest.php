@@ -17,6 +17,7 @@ final class StatementsTest extends TestCase
         yield ["\n  (SELECT 1) UNION (SELECT 2);  "];
         yield ['WITH x AS (SELECT 1) SELECT * FROM x'];
         yield ['SHOW TABLES'];
+        yield ["SELECT a FROM t WHERE b @> '{}' AND c <@ ? AND d @@ ? AND e @? '$.f'"];
     }
 
     /** @dataProvider reads */
@@ -46,6 +47,11 @@ final class StatementsTest extends TestCase
         yield ['EXPLAIN ANALYZE DELETE FROM t'];
         yield ['/* SELECT */ DELETE FROM t'];
         yield ['SELECT /*! pay(1) */ 1'];
+        yield ['SELECT pay/**/(1)'];
+        yield ["SELECT pay -- count(\n(1)"];
+        yield ['SELECT payé(1)'];
+        yield ['SHOW WARNINGS'];
+        yield ['SELECT PREVIOUS VALUE FOR s'];
         yield [''];
     }
 
@@ -74,12 +80,14 @@ final class StatementsTest extends TestCase
                 'SET NAMES utf8mb4', 'SET time_zone = "+00:00"', 'BEGIN', 'START TRANSACTION', 'LOCK TABLES t READ',
                 'CREATE TEMPORARY TABLE t (a int)', 'create temp table t (a int)', 'PREPARE p AS SELECT 1', 'USE other',
                 'LISTEN news', 'DECLARE c CURSOR FOR SELECT 1', 'SELECT pg_advisory_lock(1)', 'SELECT a INTO @b FROM t',
-                "SELECT set_config('a', 'b', false)", 'CALL pay(1)', 'XA START \'x\'', 'HANDLER t OPEN',
+                "SELECT set_config('a', 'b', false)", 'SELECT 1; BEGIN', "INSERT INTO t VALUES (1);\nSET x = 1;",
+                'CREATE TABLE pg_temp.t (a int)', 'SELECT a<>@b', 'SELECT @@a', "SELECT @'a'", 'CALL pay(1)',
+                'XA START \'x\'', 'HANDLER t OPEN',
             ] as $sql
         ) {
             self::assertTrue(Statements::touchesSession($sql), $sql);
         }
-        foreach (['INSERT INTO t VALUES (1)', 'DELETE FROM t', 'CREATE TABLE t (a int)', 'SELECT 1'] as $sql) {
+        foreach (['INSERT INTO t VALUES (1)', 'DELETE FROM t;', 'CREATE TABLE t (a int)', 'SELECT 1'] as $sql) {
             self::assertFalse(Statements::touchesSession($sql), $sql);
         }
     }

@@ -178,6 +178,55 @@ final class MovingTest extends TestCase
     }
 
     /** @dataProvider drivers */
+    public function testACommitThatIsLostIsThrownAndNotRepeatedAndAWriteAfterItIsOnTheNewServer(string $driver): void
+    {
+        $database = new Database($driver);
+        $connection = self::moved($database);
+        try {
+            $connection->transactional(static function (Connection $connection) use ($database): void {
+                $connection->executeStatement(self::INSERT, [2, 'x']);
+                $database->cut(0);
+            });
+            self::fail('nobody knows whether it was done');
+        } catch (\Exception) {
+            self::assertGreaterThan(0, $database->failures(), 'and it is logged');
+        }
+        self::assertFalse($connection->isTransactionActive());
+        self::assertSame(1, $connection->executeStatement(self::INSERT, [3, 'x']));
+        self::assertSame([0, 0, 1], [$database->count(0, 2), $database->count(1, 2), $database->count(1, 3)]);
+    }
+
+    public function testATransactionThatBeganInTheMiddleOfSeveralStatementsKeepsItsConnection(): void
+    {
+        $database = new Database('pdo_pgsql');
+        $connection = self::moved($database);
+        $connection->executeStatement('SELECT 1; BEGIN');
+        $connection->executeStatement("INSERT INTO node VALUES (2, 'x')");
+        $database->cut(0);
+        $this->expectException(DriverException::class);
+        $connection->fetchOne(self::NAME);
+    }
+
+    /** @return iterable<string, array{string, array}> */
+    public static function withoutAutocommit(): iterable
+    {
+        yield 'an option of PDO' => ['pdo_mysql', [\PDO::ATTR_AUTOCOMMIT => false]];
+        yield 'the first that PDO says' => ['pdo_mysql', [\PDO::MYSQL_ATTR_INIT_COMMAND => 'SET autocommit = 0']];
+        yield 'the first that mysqli says' => ['mysqli', [\MYSQLI_INIT_COMMAND => 'SET autocommit=OFF']];
+    }
+
+    /** @dataProvider withoutAutocommit */
+    public function testAConnectionThatIsAlwaysInATransactionIsNeverReplaced(string $driver, array $options): void
+    {
+        $database = new Database($driver);
+        $connection = $database->connect($database->source(0, 1), [], ['driverOptions' => $options]);
+        self::assertSame(1, $connection->executeStatement(self::INSERT, [2, 'x']));
+        $database->cut(0);
+        $this->expectException(DriverException::class);
+        $connection->fetchOne(self::NAME);
+    }
+
+    /** @dataProvider drivers */
     public function testATransactionThatFindsItsConnectionGoneBeginsOnTheNewServer(string $driver): void
     {
         $database = new Database($driver);
