@@ -42,9 +42,9 @@ final class Scratch
     public function services(array $services, string $form = 'php', string $version = 'v1'): string
     {
         $document = ['waypost' => 1, 'version' => $version, 'services' => $services];
-        $text = $form === 'php'
-            ? '<?php return '.self::literal($document).';'
-            : json_encode($document, JSON_THROW_ON_ERROR);
+        $text = str_ends_with($form, 'json')
+            ? json_encode($document, JSON_THROW_ON_ERROR)
+            : '<?php return '.self::literal($document).';';
 
         return $this->write("services.$form", $text);
     }

@@ -38,7 +38,8 @@ final class ApcuSource implements Source, Forgetful
     {
         $kept = apcu_fetch($this->key($service));
         $kept = is_array($kept) ? $kept : null;
-        if (!$fresh && $kept !== null && microtime(true) - $kept['checked'] < $this->ttl) {
+        // A clock that was set back makes nothing good for longer.
+        if (!$fresh && $kept !== null && abs(microtime(true) - $kept['checked']) < $this->ttl) {
             return $this->answer($service, $kept);
         }
         try {

@@ -15,6 +15,9 @@ final class ChainSource implements Source, Forgetful
     /** @var array<string, Service> */
     private array $last = [];
 
+    /** @var array<string, list<array<string, mixed>>> what the file had */
+    private array $lastRecords = [];
+
     public function __construct(private readonly Source $file, private readonly ?Source $agent = null)
     {
     }
@@ -41,9 +44,13 @@ final class ChainSource implements Source, Forgetful
     public function records(string $service): array
     {
         try {
-            return $this->file->records($service);
+            return $this->lastRecords[$service] = $this->file->records($service);
         } catch (Unavailable) {
+        }
+        try {
             return $this->get($service)->records();
+        } catch (Unavailable $why) {
+            return $this->lastRecords[$service] ?? throw $why;
         }
     }
 

@@ -19,6 +19,12 @@ abstract class FileSource implements Source
     {
     }
 
+    /** By the file's name: what ends in .json is no script, and PHP would print it with all that it holds. */
+    public static function of(string $file): self
+    {
+        return str_ends_with($file, '.json') ? new JsonFileSource($file) : new PhpFileSource($file);
+    }
+
     public function get(string $service, bool $fresh = false): Service
     {
         if ($fresh && $this instanceof Forgetful) {

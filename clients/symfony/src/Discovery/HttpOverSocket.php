@@ -26,6 +26,12 @@ final class HttpOverSocket
 
     private float $deadline = 0.0;
 
+    /**
+     * @var array<string, int|false> whose process each connection is: a child of a fork would read its
+     *     parent's answers
+     */
+    private static array $processes = [];
+
     public function __construct(private readonly string $socket, private readonly float $limit)
     {
     }
@@ -102,11 +108,13 @@ final class HttpOverSocket
             throw new \RuntimeException($why === '' ? 'cannot be connected to' : $why);
         }
         $this->stream = $stream;
+        self::$processes[$this->socket] ??= getmypid();
         $this->closeWhenCutOff();
         if (!$this->isUsable()) {
             fclose($stream);
             $this->stream = @pfsockopen('unix://'.$this->socket, -1, $code, $why, $this->remaining()) ?: null;
             is_resource($this->stream) || throw new \RuntimeException($why);
+            self::$processes[$this->socket] = getmypid();
         }
     }
 
@@ -115,7 +123,7 @@ final class HttpOverSocket
      */
     private function isUsable(): bool
     {
-        if (!is_resource($this->stream)) {
+        if (!is_resource($this->stream) || self::$processes[$this->socket] !== getmypid()) {
             return false;
         }
         [$read, $write, $except] = [[$this->stream], null, null];

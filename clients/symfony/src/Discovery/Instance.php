@@ -22,12 +22,12 @@ final class Instance
         public readonly ?string $role = null,
         public readonly ?string $zone = null,
         public readonly array $tags = [],
-        public readonly array $meta = [],
+        #[\SensitiveParameter] public readonly array $meta = [],
     ) {
     }
 
     /** Reads a record as the agent writes it, in its file and on its socket. */
-    public static function of(array $record): self
+    public static function of(#[\SensitiveParameter] array $record): self
     {
         return new self(
             (string) $record['id'],

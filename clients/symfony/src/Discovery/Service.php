@@ -18,8 +18,10 @@ final class Service implements \Countable, \IteratorAggregate
     private ?array $instances = null;
 
     /** @param list<array<string, mixed>> $records */
-    public function __construct(public readonly string $name, private readonly array $records)
-    {
+    public function __construct(
+        public readonly string $name,
+        #[\SensitiveParameter] private readonly array $records,
+    ) {
     }
 
     /** @return list<Instance> all of them, in the registry's order */
@@ -101,6 +103,12 @@ final class Service implements \Countable, \IteratorAggregate
         }
 
         throw NoInstance::of($this->name, $role, count($this));
+    }
+
+    /** What stands beside an address may be a secret. */
+    public function __debugInfo(): array
+    {
+        return ['name' => $this->name, 'addresses' => array_column($this->records, 'address')];
     }
 
     public function count(): int

@@ -16,8 +16,7 @@ use Waypost\Cache\CacheFactory;
 use Waypost\Discovery\AgentSocketSource;
 use Waypost\Discovery\ApcuSource;
 use Waypost\Discovery\ChainSource;
-use Waypost\Discovery\JsonFileSource;
-use Waypost\Discovery\PhpFileSource;
+use Waypost\Discovery\FileSource;
 use Waypost\Discovery\Source;
 use Waypost\Doctrine\DiscoveryMiddleware;
 use Waypost\Doctrine\Settings;
@@ -51,13 +50,14 @@ final class WaypostExtension extends Extension
 
     private static function source(array $config, ContainerBuilder $container): void
     {
-        $file = str_ends_with($config['file'], '.json') ? JsonFileSource::class : PhpFileSource::class;
+        // The name may be a variable's value, which is not known before it is used.
+        $file = (new Definition(FileSource::class, [$config['file']]))->setFactory([FileSource::class, 'of']);
         $agent = $config['socket'] === null ? null
             : new Definition(AgentSocketSource::class, [$config['socket'], $config['socket_limit']]);
-        $source = new Definition(ChainSource::class, [new Definition($file, [$config['file']]), $agent]);
+        $source = new Definition(ChainSource::class, [$file, $agent]);
         if ($config['apcu']['enabled']) {
             // Applications of one php-fpm share APCu, and each has a file of its own.
-            $prefix = $config['apcu']['prefix'].':'.hash('crc32b', $config['file']);
+            $prefix = $config['apcu']['prefix'].':'.$config['file'];
             $arguments = [$source, $config['apcu']['ttl'], $prefix];
             $source = new Definition(ApcuSource::class, $arguments);
         }

@@ -27,6 +27,29 @@ final class AgentSocketTest extends TestCase
         self::assertEqualsWithDelta(1.5, $source->age(), 5);
     }
 
+    public function testAForkHasAConnectionOfItsOwn(): void
+    {
+        $agent = new Agent(new Scratch(), 'good');
+        $source = new AgentSocketSource($agent->socket);
+        $source->get('db');
+        if (($child = pcntl_fork()) === 0) {
+            try {
+                $source->get('mail');
+                (new AgentSocketSource($agent->socket))->get('search');
+            } finally {
+                // At once, without what a test does at its end.
+                posix_kill(posix_getpid(), 9);
+            }
+        }
+        pcntl_waitpid($child, $status);
+        $source->get('db');
+        $asked = array_map(static fn (string $line): string => substr($line, 0, -9), $agent->asked());
+        $of = static fn (string $service, int $at): bool => str_ends_with($asked[$at], "/$service");
+        self::assertTrue($of('db', 0) && $of('mail', 1) && $of('search', 2) && $of('db', 3), implode("\n", $asked));
+        self::assertSame([$asked[0][0], $asked[1][0]], [$asked[3][0], $asked[2][0]]);
+        self::assertNotSame($asked[0][0], $asked[1][0]);
+    }
+
     public function testAnAgentThatWasStartedAnewIsAskedOnANewConnection(): void
     {
         $agent = new Agent(new Scratch(), 'closing');

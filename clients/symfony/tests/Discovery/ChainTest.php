@@ -74,6 +74,35 @@ final class ChainTest extends TestCase
         self::assertSame([2], $ports(new ChainSource(new PhpFileSource('/nowhere/services.php'), $agent)));
     }
 
+    public function testRecordsServeAsTheyWereWhenNobodyAnswersAnyMore(): void
+    {
+        $chain = new ChainSource(new FakeSource([FakeSource::record(1)], null), new FakeSource(null));
+        self::assertSame([1], array_column($chain->records('db'), 'port'));
+        self::assertSame([1], array_column($chain->records('db'), 'port'));
+    }
+
+    public function testAProcessThatLivesForLongSeesAFileThatItsOpcacheWouldNot(): void
+    {
+        $scratch = new Scratch();
+        $file = $scratch->services(['db' => [FakeSource::record(1)]]);
+        [$one, $other] = [new PhpFileSource($file), new PhpFileSource($file)];
+        self::assertSame([1, 1], [$one->get('db')->pick()->port, $other->records('db')[0]['port']]);
+        self::assertTrue(opcache_is_script_cached($file), 'run it with opcache.enable_cli=1');
+        $scratch->services(['db' => [FakeSource::record(2)]], 'php', 'v2');
+        self::assertSame([2, 2], [$one->get('db')->pick()->port, $other->records('db')[0]['port']]);
+        $scratch->services(['db' => [FakeSource::record(3)]], 'php', 'v3');
+        self::assertSame([3, 3], [$other->records('db')[0]['port'], $one->get('db')->pick()->port]);
+    }
+
+    public function testWhatOpcacheHasOfAFileThatIsGoneServes(): void
+    {
+        $scratch = new Scratch();
+        $file = $scratch->services(['db' => [FakeSource::record(1)]]);
+        (new PhpFileSource($file))->get('db');
+        unlink($file);
+        self::assertSame(1, (new PhpFileSource($file))->get('db', true)->pick()->port);
+    }
+
     public function testAFreshLookUpTellsOpcacheOfTheFile(): void
     {
         $scratch = new Scratch();
@@ -130,6 +159,15 @@ final class ChainTest extends TestCase
         self::assertSame(1, $source->get('db')->pick()->port, 'also in another process');
         self::assertSame(1, $source->get('db')->pick()->port);
         self::assertSame([false], $failing->asked, 'and it is not asked at each look-up');
+    }
+
+    public function testAClockThatWasSetBackMakesNoAnswerGoodForLonger(): void
+    {
+        $prefix = self::prefix();
+        $source = new ApcuSource(FakeSource::ports(1, 2), 60, $prefix);
+        $source->get('db');
+        apcu_store("$prefix:db", ['checked' => microtime(true) + 3600] + apcu_fetch("$prefix:db"));
+        self::assertSame(2, $source->get('db')->pick()->port);
     }
 
     public function testWithoutAnyAnswerApcuHasNone(): void

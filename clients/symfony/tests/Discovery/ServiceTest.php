@@ -8,6 +8,7 @@ use PHPUnit\Framework\TestCase;
 use Waypost\Discovery\Instance;
 use Waypost\Discovery\NoInstance;
 use Waypost\Discovery\Service;
+use Waypost\Doctrine\Target;
 use Waypost\Tests\FakeSource;
 
 final class ServiceTest extends TestCase
@@ -77,9 +78,9 @@ final class ServiceTest extends TestCase
 
     public function testADumpShowsTheNamesOfWhatMayBeSecretOnly(): void
     {
-        $instance = Instance::of(FakeSource::record(3306, ['meta' => ['password' => 'geheim']]));
+        $service = self::service(['meta' => ['password' => 'geheim']]);
         ob_start();
-        var_dump($instance);
+        var_dump($service->pick(), $service, Target::of('db', $service->pick()));
         $dump = (string) ob_get_clean();
         self::assertStringContainsString('password', $dump);
         self::assertStringNotContainsString('geheim', $dump);

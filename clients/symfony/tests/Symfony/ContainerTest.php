@@ -175,7 +175,26 @@ final class ContainerTest extends TestCase
         $source = $this->builder(['file' => '/x/services.json'])->getExtension('waypost');
         $source->load([['file' => '/x/services.json', 'socket' => null]], $json = new ContainerBuilder());
         self::assertSame(ChainSource::class, $json->getDefinition('waypost.source')->getClass());
-        self::assertSame(JsonFileSource::class, $json->getDefinition('waypost.source')->getArgument(0)->getClass());
+        $made = $json->getDefinition('waypost.source')->getArgument(0);
+        self::assertInstanceOf(JsonFileSource::class, ($made->getFactory())(...$made->getArguments()));
+    }
+
+    public function testAFileMayBeNamedByAVariableAndApplicationsOfOneApcuKeepTheirOwn(): void
+    {
+        // What PHP takes for a script and is none, it prints.
+        $this->expectOutputString('');
+        $ports = [];
+        foreach (['one' => 1, 'other' => 2] as $name => $port) {
+            $services = ['db' => [FakeSource::record($port)]];
+            $_ENV['SERVICES_OF_TEST'] = $this->scratch->services($services, "$name.json");
+            // The same prefix: one code, two pools of php-fpm.
+            $config = ['file' => '%env(SERVICES_OF_TEST)%', 'apcu' => ['ttl' => 3600, 'prefix' => $this->file]];
+            $builder = $this->builder($config);
+            self::addPublic($builder, 'app', new Reference(Source::class));
+            $ports[] = $this->load($builder)->get('app')[0]->get('db')->pick()->port;
+        }
+        unset($_ENV['SERVICES_OF_TEST']);
+        self::assertSame([1, 2], $ports);
     }
 
     public function testAConfigurationWithoutAFileIsRefused(): void
