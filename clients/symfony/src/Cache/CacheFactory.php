@@ -50,9 +50,7 @@ final class CacheFactory
         if ($instances === []) {
             throw NoInstance::of($service, null, 0);
         }
-        $server = static fn (Instance $i): array => [$i->host, $i->port, $i->weight];
-        $servers = array_map($server, $instances);
-        sort($servers);
+        $servers = self::servers($instances);
         $pool = new \Memcached();
         $pool->setOptions($options + [
             \Memcached::OPT_LIBKETAMA_COMPATIBLE => true,
@@ -95,15 +93,37 @@ final class CacheFactory
         }
     }
 
+    /**
+     * @param list<Instance> $instances
+     *
+     * @return list<array{string, int, int}> in one order, and each address once, or its share
+     *     would be doubled
+     */
+    private static function servers(array $instances): array
+    {
+        $servers = array_map(static fn (Instance $i): array => [$i->host, $i->port, $i->weight], $instances);
+        rsort($servers);
+        $byAddress = array_combine(array_map(static fn (array $s): string => "$s[0]:$s[1]", $servers), $servers);
+
+        return array_reverse(array_values($byAddress));
+    }
+
     private function connect(Instance $found): \Redis
     {
         $redis = new \Redis();
         $redis->connect($found->host, $found->port, $this->redisTimeout, null, 0, $this->redisTimeout);
+        $user = $found->meta['user'] ?? '';
         if (isset($found->meta['password'])) {
-            $redis->auth(array_values(array_filter([$found->meta['user'] ?? null, $found->meta['password']])));
+            $redis->auth([...($user === '' ? [] : [$user]), $found->meta['password']]);
         }
-        if (isset($found->meta['database'])) {
-            $redis->select((int) $found->meta['database']);
+        $database = (string) ($found->meta['database'] ?? '');
+        // Refused, it would be the first one that everything is written to.
+        if ($database !== '' && !(ctype_digit($database) && $redis->select((int) $database))) {
+            throw new \RedisException(sprintf(
+                'Redis at %s has no database "%s": correct `database` in the registry',
+                $found->address,
+                $database,
+            ));
         }
 
         return $redis;

@@ -83,6 +83,15 @@ final class CachesTest extends TestCase
         return $values;
     }
 
+    public function testAServerThatIsAnnouncedTwiceHasOneShare(): void
+    {
+        $twice = [FakeSource::record(1), FakeSource::record(2), FakeSource::record(1, ['id' => 'x', 'weight' => 3])];
+        $pool = (new CacheFactory(new FakeSource($twice)))->memcached();
+        self::assertCount(2, $pool->getServerList());
+        // As waypost-discover has it: of several weights the least.
+        self::assertSame(self::ring(self::pool(1, 2)), self::ring($pool));
+    }
+
     public function testWhatOnePoolWroteAnotherReads(): void
     {
         [$a, $b, $c] = self::ports('MEMCACHED');
@@ -153,6 +162,20 @@ final class CachesTest extends TestCase
             FakeSource::record(self::ports('REDIS')[0], ['role' => 'primary', 'meta' => ['database' => '3']]),
         ];
         self::assertSame(3, (new CacheFactory(new FakeSource($records)))->redis()->getDbNum());
+    }
+
+    public function testADatabaseThatRedisDoesNotHaveIsSaidAndNotReplacedByTheFirst(): void
+    {
+        foreach (['99', 'shop', '-1'] as $database) {
+            $meta = ['meta' => ['database' => $database]];
+            $source = new FakeSource([FakeSource::record(self::ports('REDIS')[0], $meta)]);
+            try {
+                (new CacheFactory($source))->redis();
+                self::fail('there are sixteen');
+            } catch (\RedisException $why) {
+                self::assertStringContainsString("has no database \"$database\"", $why->getMessage());
+            }
+        }
     }
 
     public function testARedisThatWantsAUserGetsTheRegistrys(): void
