@@ -85,6 +85,8 @@ pub(crate) struct Attempts {
     tries: u32,
     /// There was a pause since the last failure.
     is_rested: bool,
+    /// When the last pause is over.
+    resting_until: Instant,
     backoff: Backoff,
     random: fastrand::Rng,
 }
@@ -102,12 +104,14 @@ impl Attempts {
         Attempts {
             retry: retry.clone(),
             zone: zone.map(str::to_owned),
-            end: now + retry.budget,
+            // A time without end is a year.
+            end: now.checked_add(retry.budget).unwrap_or(now + Duration::from_secs(365 * 24 * 3600)),
             instances: Vec::new(),
             suspects,
             failed: Vec::new(),
             tries: 0,
             is_rested: false,
+            resting_until: now,
             backoff: Backoff::new(shortest, longest, random.fork()),
             random,
         }
@@ -133,13 +137,17 @@ impl Attempts {
 
     /// The registry answered, or this is what is known without it.
     pub(crate) fn told(&mut self, instances: Vec<Instance>, now: Instant) -> Step {
-        self.instances = instances;
-        match self.candidate() {
-            Some(instance) if self.is_rested || !self.failed.contains(&instance.endpoint) => {
-                self.attempt(instance, now)
-            }
-            _ => self.pause(now),
+        match self.worth_trying(instances) {
+            Some(instance) => self.attempt(instance, now),
+            None => self.pause(now),
         }
+    }
+
+    /// One that has not failed, or any one after a pause.
+    fn worth_trying(&mut self, instances: Vec<Instance>) -> Option<Instance> {
+        self.instances = instances;
+        let candidate = self.candidate()?;
+        (self.is_rested || !self.failed.contains(&candidate.endpoint)).then_some(candidate)
     }
 
     /// The pause is over.
@@ -148,9 +156,14 @@ impl Attempts {
         self.ask(now)
     }
 
-    /// The pause was ended by a change: something else may be there to be tried.
+    /// The pause was ended by a change: something else may be there to be tried. If not, the pause goes on, and is
+    /// no longer for it.
     pub(crate) fn woken(&mut self, instances: Vec<Instance>, now: Instant) -> Step {
-        self.told(instances, now)
+        match (self.worth_trying(instances), self.resting_until.saturating_duration_since(now)) {
+            (Some(instance), _) => self.attempt(instance, now),
+            (None, Duration::ZERO) => self.rested(now),
+            (None, left) => self.bounded(left, now, |_, lasting| Step::Pause { lasting }),
+        }
     }
 
     fn candidate(&mut self) -> Option<Instance> {
@@ -173,6 +186,7 @@ impl Attempts {
 
     fn pause(&mut self, now: Instant) -> Step {
         let lasting = self.backoff.failed(now);
+        self.resting_until = now + lasting;
         self.bounded(lasting, now, |_, lasting| Step::Pause { lasting })
     }
 
@@ -309,6 +323,31 @@ mod tests {
         bench.told(&[STALE]);
         assert!(matches!(bench.woken(&[STALE]), Step::Pause { .. }));
         assert_eq!(tries(&bench.woken(&[STALE, NEW])), NEW);
+    }
+
+    #[test]
+    fn changes_that_bring_nothing_new_do_not_prolong_a_pause() {
+        let mut bench = Bench::new(&[]);
+        bench.begin(&[STALE]);
+        bench.failed(STALE);
+        let mut step = bench.told(&[STALE]);
+        for _ in 0..100 {
+            if asks(&step) {
+                break;
+            }
+            bench.now += 10 * MS;
+            step = bench.woken(&[STALE]);
+        }
+        assert!(asks(&step) && bench.now - bench.start <= 110 * MS, "{:?}", bench.now - bench.start);
+        assert_eq!(tries(&bench.told(&[STALE])), STALE, "it may be back");
+    }
+
+    #[test]
+    fn a_budget_without_end_is_one() {
+        let retry = Retry { budget: Duration::MAX, ..Retry::default() };
+        let random = fastrand::Rng::with_seed(7);
+        let mut attempts = Attempts::new(&retry, None, Vec::new(), random, Instant::now());
+        assert_eq!(tries(&attempts.begin(instances(&[NEW]), Instant::now())), NEW);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct ConnectError<E> {
 impl Handle {
     /// Connects to an instance: `connect` is called with one after the other until it succeeds.
     ///
-    /// After a failure the registry is asked afresh, and the next instance is tried; there is a pause only
+    /// After a failure the registry is asked afresh, once for all that fail at the same time, and the next instance is tried; there is a pause only
     /// when all that are registered have failed, and a change in the registry ends it.
     /// [`Retry`](crate::Retry) bounds all of it. An instance that failed is the last choice for a while, for
     /// other calls too.
@@ -123,7 +123,7 @@ impl Handle {
     /// that has nothing of what is known to be there may have been emptied.
     async fn ask(&self, within: Duration) -> Vec<Instance> {
         let known = || self.instances().to_vec();
-        match timeout(within, self.shared.asker.ask(self.name())).await {
+        match timeout(within, self.cell.asks.ask(&*self.shared.asker, self.name())).await {
             Ok(Ok(service)) if service.instances.is_empty() => known(),
             Ok(Ok(service)) => self.cell.wanted.of(service).instances,
             Ok(Err(_)) | Err(_) => known(),

@@ -101,13 +101,14 @@ impl Discovery {
         Discovery { shared, tasks: Arc::new(Tasks(tasks)) }
     }
 
-    /// The service of that name, such as `db` or `shop/cache`; it is followed from now on.
+    /// The service of that name, such as `db` or `shop/cache`; it is followed from now on, as long as the
+    /// Discovery lives. What is no name, such as an empty text, has no instances.
     pub fn service(&self, name: &str) -> Handle {
         let wanted = Wanted { name: name.trim_matches('/').to_owned(), role: None };
         Handle::new(&self.shared, &self.tasks, wanted)
     }
 
-    /// Whether the registry answers now.
+    /// Whether the registry answers now, and is believed.
     pub fn is_reachable(&self) -> bool {
         **self.shared.freshness.load() == Freshness::Fresh
     }
@@ -118,7 +119,7 @@ impl Discovery {
         self.shared.freshness.load().age(Instant::now())
     }
 
-    /// Why the registry does not answer, in one line, if it does not.
+    /// Why the registry does not answer, or is not believed, in one line; none while it is.
     pub fn trouble(&self) -> Option<String> {
         self.shared.trouble()
     }

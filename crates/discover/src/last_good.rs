@@ -1,9 +1,9 @@
 //! The last-good file: what was known last, for the next start.
 //!
 //! It is the document of services that the agent writes too ([`waypost_model::document`]), mode 0600, since
-//! it may hold passwords; written beside and renamed over, only when its content changes. How fresh it is
-//! tells a marker beside it, `.NAME.seen`, which is touched every 5 s while the registry answers and is
-//! believed. A file that cannot be read or written is one warning, and no obstacle.
+//! it may hold passwords; written beside and renamed over, only when its content changes, which may be while
+//! some service is not believed. How fresh it is tells a marker beside it, `.NAME.seen`, which is touched every 5 s
+//! while the registry answers and is believed in all. A file that cannot be read or written is one warning, and no obstacle.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -63,25 +63,27 @@ impl LastGood {
                 _ = touch.tick() => {}
             }
             let next = Instant::now() + SPACING;
-            if **shared.freshness.load() == Freshness::Fresh {
-                self = self.save(shared.known()).await;
+            if let Some(known) = shared.known() {
+                let is_fresh = **shared.freshness.load() == Freshness::Fresh;
+                self = self.save(known, is_fresh).await;
                 sleep_until(next).await;
             }
         }
     }
 
-    async fn save(self, services: Vec<Service>) -> LastGood {
+    async fn save(self, services: Vec<Service>, is_fresh: bool) -> LastGood {
         let fallback = LastGood::new(self.path.clone());
-        tokio::task::spawn_blocking(move || self.save_now(&services)).await.unwrap_or(fallback)
+        tokio::task::spawn_blocking(move || self.save_now(&services, is_fresh)).await.unwrap_or(fallback)
     }
 
-    fn save_now(mut self, services: &[Service]) -> LastGood {
+    fn save_now(mut self, services: &[Service], is_fresh: bool) -> LastGood {
         let content = content(services);
-        let saved = match content == self.content {
+        let saved = match content == self.content && self.path.exists() {
             true => Ok(()),
             false => write(&self.path, &content),
         };
-        match saved.and_then(|()| touch(&marker(&self.path))) {
+        let seen = || if is_fresh { touch(&marker(&self.path)) } else { Ok(()) };
+        match saved.and_then(|()| seen()) {
             Ok(()) => (self.content, self.has_warned) = (content, false),
             Err(why) if !self.has_warned => {
                 self.has_warned = true;

@@ -30,6 +30,7 @@
 //! (md-5). Without any, what is linked besides waypost's own crates is arc-swap, fastrand, futures, imbl,
 //! serde_json, thiserror, tokio, tracing, xxhash-rust.
 
+mod asks;
 mod attempts;
 mod belief;
 mod choose;

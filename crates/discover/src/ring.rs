@@ -1,6 +1,7 @@
 //! A consistent ring for caches, which puts every key on the server on which libmemcached's ketama puts it.
 //!
-//! A key stays where it is when servers come and go, but for the share that must move. The order is that of
+//! Among servers of equal weight a key stays where it is when servers come and go, but for the share that must
+//! move (and what rounding moves with some numbers of servers, 25 the first). The order is that of
 //! `MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED` (php-memcached's `OPT_LIBKETAMA_COMPATIBLE`), so that programs in
 //! several languages share one pool: `awesomized/libmemcached: src/libmemcached/hosts.cc`
 //! (`update_continuum`), `hash.cc` and `src/libhashkit/ketama.cc`.

@@ -16,7 +16,8 @@ pub struct Settings {
     pub zone: Option<String>,
     /// How connections are tried.
     pub retry: Retry,
-    /// The file that keeps what was known last for the next start; none without.
+    /// The file that keeps what was known last for the next start; none without. Processes that ask for the same
+    /// services may share one; its directory must be there.
     pub last_good: Option<PathBuf>,
     /// How long [`Handle::ready`](crate::Handle::ready) waits for the registry.
     pub patience: Duration,

@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use waypost_model::Service;
+use waypost_model::{Key, Service};
 
 use crate::Settings;
+use crate::asks::Asks;
 use crate::belief::Services;
 use crate::freshness::Freshness;
 use crate::list::{List, Origin};
@@ -49,6 +50,7 @@ pub(crate) struct Cell {
     pub(crate) bell: watch::Sender<()>,
     /// What failed of late.
     pub(crate) suspects: Mutex<Suspects>,
+    pub(crate) asks: Asks,
 }
 
 /// What the handles and the tasks of one Discovery have in common.
@@ -123,16 +125,29 @@ impl Shared {
             list: ArcSwap::from_pointee(list),
             bell: watch::Sender::default(),
             suspects: Mutex::default(),
+            asks: Asks::default(),
         });
         state.cells.insert(wanted.clone(), Arc::clone(&cell));
         drop(state);
-        self.wanted.send_if_modified(|names| names.insert(wanted.name));
+        self.follow([wanted.name]);
         cell
     }
 
-    /// Takes what a last-good file told, `age` ago.
+    /// What cannot be a key is not asked for: it would be refused together with all others.
+    fn follow(&self, names: impl IntoIterator<Item = String>) {
+        let names: Vec<String> = names.into_iter().filter(|name| Key::new(&**name).is_ok()).collect();
+        self.wanted.send_if_modified(|wanted| {
+            let before = wanted.len();
+            wanted.extend(names);
+            wanted.len() > before
+        });
+    }
+
+    /// Takes what a last-good file told, `age` ago. It is followed too, so that the file holds nothing that is
+    /// older than it says.
     pub(crate) fn remember(&self, services: Vec<Service>, age: Duration) {
         let then = Instant::now();
+        self.follow(services.iter().map(|service| service.name.clone()));
         self.state().last_good =
             services.into_iter().map(|service| (service.name.clone(), service)).collect();
         self.freshness.store(Arc::new(Freshness::Aging { age, then }));
@@ -142,10 +157,12 @@ impl Shared {
     pub(crate) fn learn(&self, services: Services) {
         let mut state = self.state();
         for (name, service) in services {
-            state.told.insert(name.clone(), service.clone());
-            for cell in state.cells.values().filter(|cell| cell.wanted.name == name) {
+            let first = Wanted { name, role: None };
+            let cells = state.cells.range::<Wanted, _>(&first..).map(|(_, cell)| cell);
+            for cell in cells.take_while(|cell| cell.wanted.name == first.name) {
                 cell.update(cell.wanted.of(service.clone()), &self.freshness);
             }
+            state.told.insert(first.name, service);
         }
         drop(state);
         self.news.send_replace(());
@@ -163,11 +180,15 @@ impl Shared {
         names.map(|name| (name.clone(), state.known(name).0)).collect()
     }
 
-    /// What is known of the services that were asked for, now or before the last start.
-    pub(crate) fn known(&self) -> Vec<Service> {
+    /// What is known of the services that were asked for, now or before the last start; none before the registry
+    /// has told anything.
+    pub(crate) fn known(&self) -> Option<Vec<Service>> {
         let state = self.state();
+        if state.told.is_empty() {
+            return None;
+        }
         let names: BTreeSet<&String> = state.told.keys().chain(state.last_good.keys()).collect();
-        names.into_iter().map(|name| state.known(name).0).collect()
+        Some(names.into_iter().map(|name| state.known(name).0).collect())
     }
 
     /// The registry answers and is believed, or not since a while.
@@ -181,17 +202,21 @@ impl Shared {
         }
     }
 
-    /// The registry does not answer, for the reason that is told.
+    /// The registry does not answer, or is not believed, for the reason that is told.
     pub(crate) fn lose(&self, why: String) {
-        let now = Instant::now();
-        let is_news = self.state().trouble.replace(why.clone()).is_none();
-        if is_news {
-            tracing::warn!(%why, "the registry does not answer: what is known stays");
-        }
-        self.set_freshness(self.freshness.load().lost(now));
+        self.set_trouble(why);
+        self.set_freshness(self.freshness.load().lost(Instant::now()));
     }
 
-    /// Why the registry does not answer, if it does not.
+    /// Remembers why what is known ages; it is logged once.
+    pub(crate) fn set_trouble(&self, why: String) {
+        let is_news = self.state().trouble.replace(why.clone()).is_none();
+        if is_news {
+            tracing::warn!(%why, "what is known of the registry stays");
+        }
+    }
+
+    /// Why the registry does not answer, or is not believed, if so.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.state().trouble.clone()
     }

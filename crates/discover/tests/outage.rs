@@ -196,3 +196,33 @@ async fn a_registry_that_comes_back_empty_is_not_believed() {
     until("it to be whole again", || discovery.is_reachable()).await;
     assert_eq!((ports(&db), ports(&web)), (vec![2], vec![7]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_never_comes_back_holds_up_neither_the_others_nor_the_last_good_file() {
+    let scratch = Scratch::new("last-good", Storage::Memory);
+    let file = scratch.join("services.json");
+    let memory = Memory::new(1);
+    memory.put("/services/db/1", "h:1");
+    memory.put("/services/old/1", "h:9");
+    let discovery = discovery(&memory, Some(file.clone()));
+    let (db, old) = (discovery.service("db"), discovery.service("old"));
+    db.ready().await.expect("the store answers");
+
+    memory.cut();
+    memory.wipe();
+    memory.put("/services/db/1", "h:1");
+    memory.heal();
+    sleep(HOUR).await;
+    assert!(discovery.trouble().is_some_and(|why| why.contains("with an earlier state")));
+    memory.put("/services/db/2", "h:2");
+    until("the change to be seen", || ports(&db) == [1, 2]).await;
+    let holds = |text: &str| fs::read_to_string(&file).is_ok_and(|found| found.contains(text));
+    until("the file to be written", || holds("h:2")).await;
+    fs::remove_file(&file).expect("it is ours");
+    until("the file to be written anew", || holds("h:2") && holds("h:9")).await;
+
+    memory.delete("/services/db/1");
+    memory.delete("/services/db/2");
+    until("the deletions to be seen", || ports(&db).is_empty()).await;
+    assert_eq!(ports(&old), [9]);
+}

@@ -54,6 +54,17 @@ async fn a_role_is_followed_through_a_fail_over() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_no_name_has_no_instances_rather_than_those_of_all_services() {
+    let memory = Memory::new(1);
+    memory.put("/services/db/1", "h:1");
+    let discovery = discovery(&memory);
+    discovery.service("db").ready().await.expect("the store answers");
+    for name in ["", "/"] {
+        assert_eq!(ports(&discovery.service(name)), [0; 0], "{name:?}");
+    }
+}
+
 #[cfg(feature = "env")]
 #[tokio::test]
 async fn an_environment_without_services_has_none() {

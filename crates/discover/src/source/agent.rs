@@ -25,6 +25,9 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// The shortest and the longest wait before the agent is asked again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// Why what the agent says is old.
+const AWAY: &str = "the agent's registry does not answer, or is not believed";
+
 /// The agent of this host.
 #[derive(Debug, Clone)]
 pub(crate) struct Agent {
@@ -76,13 +79,13 @@ impl Agent {
             Ok(Err(why)) => return why,
             Err(_) => return self.silent(),
         };
-        let mut parser = Parser::default();
+        let (mut parser, mut teller) = (Parser::default(), Teller { shared, is_away: false });
         loop {
             match self.next(&mut answer, &mut parser).await {
                 Ok(events) => {
                     backoff.succeeded();
                     for event in events {
-                        take(&event, shared);
+                        teller.take(&event);
                     }
                 }
                 Err(why) => return why,
@@ -104,34 +107,52 @@ impl Agent {
     }
 }
 
-fn take(event: &Event, shared: &Shared) {
-    let json: Json = match serde_json::from_str(&event.data) {
-        Ok(json) => json,
-        Err(why) => return tracing::warn!(event = event.name, %why, "the agent says what is no JSON"),
-    };
-    match &*event.name {
-        "service" => match service(&json) {
-            Ok(service) => {
-                hear(&json, shared);
-                shared.learn([(service.name.clone(), service)].into());
+/// Passes on what the agent says on one connection.
+struct Teller<'a> {
+    shared: &'a Shared,
+    /// The agent has said that its registry is away, and not yet that it is back.
+    is_away: bool,
+}
+
+impl Teller<'_> {
+    fn take(&mut self, event: &Event) {
+        let json: Json = match serde_json::from_str(&event.data) {
+            Ok(json) => json,
+            Err(why) => return tracing::warn!(event = event.name, %why, "the agent says what is no JSON"),
+        };
+        match &*event.name {
+            "service" => match service(&json) {
+                Ok(service) => {
+                    self.hear(&json);
+                    self.shared.learn([(service.name.clone(), service)].into());
+                }
+                Err(why) => tracing::warn!(%why, "the agent says what is no service"),
+            },
+            "registry" => {
+                self.is_away = !is_reachable(&json);
+                self.hear(&json);
             }
-            Err(why) => tracing::warn!(%why, "the agent says what is no service"),
-        },
-        "registry" => hear(&json, shared),
-        // A later agent may say more.
-        _ => {}
+            // A later agent may say more.
+            _ => {}
+        }
+    }
+
+    /// Takes how old the agent says its answers are. That one service is believed says nothing of the others, as
+    /// long as the registry as a whole is not.
+    fn hear(&self, json: &Json) {
+        if !is_reachable(json) {
+            let age = json.get("age_seconds").and_then(Json::as_f64).unwrap_or(0.0);
+            let age = Duration::try_from_secs_f64(age).unwrap_or_default();
+            self.shared.set_trouble(AWAY.to_owned());
+            self.shared.set_freshness(Freshness::Aging { age, then: Instant::now() });
+        } else if !self.is_away {
+            self.shared.set_freshness(Freshness::Fresh);
+        }
     }
 }
 
-/// Takes how old the agent says its answers are.
-fn hear(json: &Json, shared: &Shared) {
-    let is_reachable = json.get("reachable").and_then(Json::as_bool).unwrap_or(false);
-    let age = json.get("age_seconds").and_then(Json::as_f64).unwrap_or(0.0);
-    let age = Duration::try_from_secs_f64(age).unwrap_or_default();
-    shared.set_freshness(match is_reachable {
-        true => Freshness::Fresh,
-        false => Freshness::Aging { age, then: Instant::now() },
-    });
+fn is_reachable(json: &Json) -> bool {
+    json.get("reachable").and_then(Json::as_bool).unwrap_or(false)
 }
 
 /// The document of one service.
@@ -141,4 +162,33 @@ fn service(json: &Json) -> Result<Service, String> {
     let instances = instances.iter().map(Instance::from_json).collect::<Result<_, _>>();
     let instances = instances.map_err(|error| error.to_string())?;
     Ok(Service { name: name.to_owned(), instances })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Settings;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_is_believed_makes_no_other_young() {
+        let shared = Shared::new(Settings::default(), Arc::new(Agent { socket: PathBuf::new() }));
+        let mut teller = Teller { shared: &shared, is_away: false };
+        let mut age_after = |name: &str, data: Json| {
+            teller.take(&Event { name: name.to_owned(), data: data.to_string() });
+            shared.freshness.load().age(Instant::now()).map(|age| age.as_secs())
+        };
+        let service = |name: &str, is_reachable: bool| {
+            let age = if is_reachable { 0.0 } else { 3600.0 };
+            json!({ "name": name, "reachable": is_reachable, "age_seconds": age, "instances": [] })
+        };
+        assert_eq!(age_after("service", service("web", true)), Some(0));
+        assert_eq!(age_after("service", service("db", false)), Some(3600));
+        let away = json!({ "reachable": false, "age_seconds": 3600.0 });
+        assert_eq!(age_after("registry", away), Some(3600));
+        assert_eq!(age_after("service", service("web", true)), Some(3600), "the database is still that old");
+        assert_eq!(age_after("registry", json!({ "reachable": true, "age_seconds": 0.0 })), Some(0));
+        assert_eq!(shared.trouble(), None);
+    }
 }

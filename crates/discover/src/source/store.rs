@@ -11,6 +11,9 @@ use crate::belief::{Belief, Services};
 use crate::freshness::Freshness;
 use crate::shared::{Ask, Shared};
 
+/// Why what the registry lacks is kept.
+const DOUBTED: &str = "the registry came back as another one or with an earlier state: what it lacks is kept";
+
 /// A registry that is read by this process itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
@@ -67,11 +70,14 @@ impl Reader {
     fn take(&mut self, update: Update) {
         match update {
             Update::Changed { view, continuity, .. } => {
+                self.recall(&view);
                 // What the last-good file held, an empty registry has lost: it may have been emptied
                 // meanwhile.
                 let is_lost = continuity == Continuity::First && view.is_empty();
                 if is_lost || !continuity.is_continued() {
-                    self.belief.doubt(Instant::now());
+                    let held = self.shared.held();
+                    let told = self.all_told(&view, &held);
+                    self.belief.doubt(held, &told, Instant::now());
                 }
                 self.view = Some(view);
                 self.judge();
@@ -83,21 +89,27 @@ impl Reader {
         }
     }
 
-    fn judge(&mut self) {
-        let Some(view) = self.view.clone() else { return };
-        let (now, root) = (Instant::now(), self.root.clone());
-        let recalled = view.clone();
-        // First, so that a name that comes in between is either held already, or recalled from this view.
+    /// Comes before what is held is looked at, so that a name that comes in between is either held already, or
+    /// recalled from this view.
+    fn recall(&self, view: &View) {
+        let (recalled, root) = (view.clone(), self.root.clone());
         self.shared.recall_by(move |name| recalled.service(&root, name).service);
-        let held = self.shared.held();
-        let told: Services = held.keys().map(|name| (name.clone(), self.told(&view, name))).collect();
-        let known = self.belief.judge(&held, told, now);
-        let freshness = match self.belief.is_whole() {
-            true => Freshness::Fresh,
-            false => self.shared.freshness.load().lost(now),
-        };
-        self.shared.set_freshness(freshness);
+    }
+
+    fn judge(&mut self) {
+        let Some(view) = &self.view else { return };
+        let (now, told) = (Instant::now(), self.all_told(view, &self.shared.held()));
+        let known = self.belief.judge(told, now);
+        if self.belief.is_whole() {
+            self.shared.set_freshness(Freshness::Fresh);
+        } else {
+            self.shared.lose(DOUBTED.to_owned());
+        }
         self.shared.learn(known);
+    }
+
+    fn all_told(&self, view: &View, held: &Services) -> Services {
+        held.keys().map(|name| (name.clone(), self.told(view, name))).collect()
     }
 
     fn told(&self, view: &View, name: &str) -> Service {

@@ -56,6 +56,18 @@ async fn services_are_followed_one_that_is_asked_for_later_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_no_name_keeps_no_service_from_being_followed() {
+    let agent = Agent::start();
+    agent.set("db", &[1]);
+    let discovery = Discovery::connect(&agent.url()).expect("it is a URL");
+    let (none, nul) = (discovery.service("/"), discovery.service("a\0b"));
+    let db = discovery.service("db");
+    db.ready().await.expect("the agent answers");
+    assert_eq!((ports(&db), ports(&none), ports(&nul)), (vec![1], vec![], vec![]));
+    assert_eq!(agent.asked(), ["/v1/events?service=db"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn how_long_the_registry_is_away_is_told_by_the_agent() {
     let agent = Agent::start();
     agent.set("db", &[1]);
@@ -65,6 +77,7 @@ async fn how_long_the_registry_is_away_is_told_by_the_agent() {
 
     agent.set_away(Some(3.0));
     until("the outage to be told", || !discovery.is_reachable()).await;
+    assert!(discovery.trouble().is_some_and(|why| why.starts_with("the agent's registry does not answer")));
     sleep(SECOND * 60).await;
     assert_eq!(db.age().map(|age| age.as_secs()), Some(63));
     agent.set_away(None);
@@ -164,11 +177,13 @@ async fn t11_without_agent_the_last_good_file_serves_and_keeps_what_was_not_aske
     agent.set("db", &[2]);
     let second = connect();
     second.service("db").ready().await.expect("the agent answers");
-    until("the file to be written again", || written().contains("h:2")).await;
+    until("the file to be written again", || written().contains("h:2") && written().contains("h:7")).await;
+    agent.set("cache", &[8]);
+    until("what nobody asks for now to be followed as well", || written().contains("h:8")).await;
     drop((second, connect));
 
     agent.stop().await;
     let third = Discovery::connect_as(&agent.url(), settings).expect("it is a URL");
     let (db, cache) = (third.service("db"), third.service("cache"));
-    assert_eq!((ports(&db), ports(&cache), db.list().origin()), (vec![2], vec![7], Origin::LastGood));
+    assert_eq!((ports(&db), ports(&cache), db.list().origin()), (vec![2], vec![8], Origin::LastGood));
 }
