@@ -199,6 +199,7 @@ mod tests {
             let rules =
                 Rules { services: Prefix::new("/services"), keys: Vec::new(), settle: Duration::ZERO };
             self.picture.take(update, &rules, Instant::now());
+            self.picture.reconsider(&rules, Instant::now());
             self.news.look(&self.picture);
             std::iter::from_fn(|| self.news.next(&self.picture)).map(|event| short(&event)).collect()
         }

@@ -142,7 +142,7 @@ impl Shared {
     async fn wait(
         &self,
         wait: Duration,
-        is_news: impl Fn(&Picture) -> bool,
+        mut is_news: impl FnMut(&Picture) -> bool,
     ) -> Result<Arc<Picture>, Refusal> {
         let known = |picture: Arc<Picture>| {
             if picture.view().is_some() { Ok(picture) } else { Err(Refusal::starting()) }
@@ -186,9 +186,15 @@ async fn follow(mut updates: Updates, rules: Rules, shared: Arc<Shared>) {
                 let Some(update) = update else { return };
                 why = reason(&update);
                 picture.take(update, &rules, now());
+                // All services may register in one moment: what is told by then is one change.
+                while let Some(update) = updates.try_next() {
+                    why = reason(&update).or(why);
+                    picture.take(update, &rules, now());
+                }
             }
-            () = due => picture.reconsider(&rules, now()),
+            () = due => {}
         }
+        picture.reconsider(&rules, now());
         tell(was_reachable, picture.is_reachable(&Prefix::all()), why);
         shared.pictures.send_replace(Arc::new(picture.clone()));
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use waypost_backend::{Update, View};
-use waypost_model::{Entry, Exactness, Key, Prefix, Snapshot};
+use waypost_model::{Entry, Key, Prefix};
 
 /// How a registry is judged.
 #[derive(Debug, Clone)]
@@ -51,18 +51,16 @@ struct Doubt {
     said: View,
     /// What it lacks.
     kept: BTreeMap<Key, Entry>,
+    /// Since when it is not believed, or was not even there.
     since: Instant,
     /// Since when it answers without a gap; none once it was given its time.
     settling_since: Option<Instant>,
 }
 
 impl Doubt {
-    /// What it says and what is kept.
+    /// What it says and what is kept; what it says is shared, not copied.
     fn view(&self) -> View {
-        let said = self.said.starting_with("", "").map(|(key, entry)| (key.clone(), entry.clone()));
-        let kept = self.kept.iter().map(|(key, entry)| (key.clone(), entry.clone()));
-        let position = self.said.position();
-        Snapshot { position, exactness: Exactness::Exact, entries: said.chain(kept).collect() }.into()
+        self.said.with(self.kept.iter().map(|(key, entry)| (key.clone(), entry.clone())))
     }
 }
 
@@ -95,36 +93,41 @@ impl Picture {
         self.unreachable_since.is_none().then(|| settling_since + rules.settle)
     }
 
-    /// Takes note of what the Mirror tells.
+    /// Takes note of what the Mirror tells; what is believed then says [`Picture::reconsider`], once for several.
     pub(crate) fn take(&mut self, update: Update, rules: &Rules, now: Instant) {
-        let (said, continuity) = match update {
-            Update::Changed { view, continuity, .. } => (view, continuity),
+        let (said, changed, continuity) = match update {
+            Update::Changed { view, changed, continuity } => (view, changed, continuity),
             Update::Unreachable(_) => {
                 self.unreachable_since.get_or_insert(now);
                 return;
             }
         };
-        let was_away = self.unreachable_since.take().is_some();
         if !continuity.is_continued() {
-            self.begin_to_doubt(said, now);
+            // What is kept anew is what was believed up to here; while it was away it did not settle.
+            self.reconsider(rules, now);
+        }
+        let away_since = self.unreachable_since.take();
+        if !continuity.is_continued() {
+            self.begin_to_doubt(said, away_since, now);
         } else if let Some(doubt) = &mut self.doubt {
-            doubt.kept.retain(|key, _| said.get(key.as_str()).is_none());
+            for key in changed.iter().filter(|key| said.get(key.as_str()).is_some()) {
+                doubt.kept.remove(key);
+            }
             doubt.said = said;
-            if was_away {
+            if away_since.is_some() {
                 // What could not register meanwhile needs time again.
                 doubt.settling_since = Some(now);
             }
         } else {
             self.view = Some(said);
         }
-        self.reconsider(rules, now);
     }
 
-    fn begin_to_doubt(&mut self, said: View, now: Instant) {
+    fn begin_to_doubt(&mut self, said: View, away_since: Option<Instant>, now: Instant) {
         let believed = self.view.iter().flat_map(|view| view.starting_with("", ""));
         let lacks = believed.filter(|(key, _)| said.get(key.as_str()).is_none());
         let kept = lacks.map(|(key, entry)| (key.clone(), entry.clone())).collect();
-        let since = self.doubt.as_ref().map_or(now, |doubt| doubt.since);
+        let since = self.doubt.as_ref().map(|doubt| doubt.since).or(away_since).unwrap_or(now);
         self.doubt = Some(Doubt { said, kept, since, settling_since: Some(now) });
     }
 
@@ -164,7 +167,7 @@ mod tests {
         let entry = |key: &&str| (key.parse().unwrap(), Entry::unnumbered("h:1".to_owned()));
         let entries = keys.iter().map(entry).collect();
         let view = Snapshot { position: Position::fixed(), exactness: Exactness::Exact, entries }.into();
-        Update::Changed { view, changed: Vec::new(), continuity }
+        Update::Changed { view, changed: keys.iter().map(|key| key.parse().unwrap()).collect(), continuity }
     }
 
     fn unreachable() -> Update {
@@ -190,6 +193,7 @@ mod tests {
 
         fn take(&mut self, update: Update) {
             self.picture.take(update, &rules(), self.now);
+            self.picture.reconsider(&rules(), self.now);
         }
 
         fn pass(&mut self, time: Duration) {
@@ -271,6 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn a_doubted_registry_that_comes_back_as_yet_another_one_after_an_outage_settles_anew() {
+        let mut bench = Bench::holding(&["/services/db/1", "/services/db/2"]);
+        bench.take(changed(&["/services/db/1"], Continuity::Rewritten));
+        bench.take(unreachable());
+        bench.pass(SETTLE * 2);
+        bench.take(changed(&["/services/db/1"], Continuity::Rewritten));
+        assert_eq!(bench.state(), (Some(2), false, Some(60)));
+        assert_eq!(bench.picture.due(&rules()), Some(bench.now + SETTLE));
+    }
+
+    #[test]
     fn what_lost_everything_is_kept_without_end_and_holds_up_nothing_else() {
         let mut bench = Bench::holding(&["/services/db/1", "/services/web/1", "/services/web/2", "/app/a"]);
         bench.take(changed(&["/services/web/1"], Continuity::Emptied));
@@ -288,12 +303,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_registry_lacks_after_an_outage_is_as_old_as_the_outage() {
+        let mut bench = Bench::holding(&["/services/db/1", "/services/web/1"]);
+        bench.take(unreachable());
+        bench.pass(Duration::from_secs(3600));
+        bench.take(changed(&["/services/web/1"], Continuity::Rewritten));
+        assert_eq!(bench.state_of("/services/db"), (Some(1), false, Some(3600)));
+        assert_eq!(bench.state_of("/services/web"), (Some(1), true, Some(0)));
+    }
+
+    #[test]
     fn what_is_new_in_a_doubted_registry_is_taken_and_what_is_deleted_there_is_gone() {
         let mut bench = Bench::holding(&["/services/db/1", "/services/db/2"]);
         bench.take(changed(&["/services/db/2", "/services/db/3"], Continuity::Rewritten));
         assert_eq!(bench.state(), (Some(3), false, Some(0)));
         bench.take(changed(&["/services/db/3"], Continuity::Continued));
         assert_eq!(bench.state(), (Some(2), false, Some(0)), "1 is kept, and 2 was seen to go");
+    }
+
+    #[test]
+    fn what_came_and_went_in_one_burst_is_gone() {
+        let mut bench = Bench::holding(&["/services/db/1", "/services/db/2"]);
+        bench.take(changed(&[], Continuity::Emptied));
+        bench.picture.take(changed(&["/services/db/1"], Continuity::Continued), &rules(), bench.now);
+        bench.take(changed(&[], Continuity::Continued));
+        assert_eq!(bench.state(), (Some(1), false, Some(0)), "only 2 is kept");
+        bench.picture.take(changed(&["/services/db/3"], Continuity::Continued), &rules(), bench.now);
+        bench.take(changed(&[], Continuity::Emptied));
+        assert_eq!(bench.state(), (Some(2), false, Some(0)), "and what came before all was lost again");
     }
 
     #[test]

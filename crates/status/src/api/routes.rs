@@ -9,6 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{MethodRouter, get};
+use waypost_backend::View;
 use waypost_model::{Key, Prefix};
 
 use super::refusal::Refusal;
@@ -59,9 +60,13 @@ async fn service(State(shared): Api, name: Name, asked: Asked) -> Answer {
     shared.permits()?;
     let version = first(&parameters, "version");
     let root = &shared.settings.services;
+    let (keys, mut seen) = (Prefix::new(&format!("{}/{name}", root.as_str())), None::<View>);
     let is_news = |picture: &super::Picture| {
-        let is_now = picture.view().map(|view| view.service(root, &name).service.version());
-        is_now.as_deref() != version
+        let Some(view) = picture.view() else { return false };
+        // Many may wait, and most changes are elsewhere: those cost nobody a look at all instances.
+        let seen = seen.replace(view.clone());
+        let is_touched = seen.is_none_or(|seen| seen.differences(view).iter().any(|key| keys.contains(key)));
+        is_touched && Some(&*view.service(root, &name).service.version()) != version
     };
     let picture = shared.wait(wait, is_news).await?;
     Ok(Json(answer::service(&picture, root, &name, now())).into_response())

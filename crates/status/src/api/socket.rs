@@ -3,18 +3,24 @@
 //! Nobody can connect before owner and mode are right: a socket takes connections once it listens, and that comes
 //! last. One that a killed process left behind is replaced; one that is served is not.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixListener;
 
 /// How many clients may wait to be let in.
 const BACKLOG: i32 = 256;
+
+/// How often, and with which pauses, it is tried to be the only one that opens a socket in a directory.
+const TURN_TRIES: u32 = 100;
+const TURN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where the socket is, and who may use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +51,28 @@ impl Socket {
     pub(super) fn open(settings: &SocketSettings) -> Result<Socket, String> {
         let shown = settings.path.display();
         let failed = |why: io::Error| format!("cannot serve the local API at {shown}: {why}");
+        let directory = settings.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = directory.unwrap_or(Path::new("."));
+        fs::create_dir_all(directory).map_err(failed)?;
+        let _turn = turn(directory).map_err(failed)?;
         clear(&settings.path)?;
         bind(settings).map_err(failed)
     }
+}
+
+/// Of several that start at once, one after the other looks what is there and listens: between the two a socket
+/// looks like one that was left behind. It ends with the file; who may not read the directory goes without.
+fn turn(directory: &Path) -> io::Result<Option<File>> {
+    let Ok(directory) = File::open(directory) else { return Ok(None) };
+    for _ in 0..TURN_TRIES {
+        match directory.try_lock() {
+            Ok(()) => return Ok(Some(directory)),
+            Err(TryLockError::WouldBlock) => thread::sleep(TURN_PAUSE),
+            // Not every file system has locks.
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
+    }
+    Err(io::Error::other("another process holds a lock on its directory"))
 }
 
 impl Drop for Socket {
@@ -79,9 +104,6 @@ fn clear(path: &Path) -> Result<(), String> {
 
 fn bind(settings: &SocketSettings) -> io::Result<Socket> {
     let SocketSettings { path, mode, group } = settings;
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
     let address = SocketAddrUnix::new(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -134,6 +156,22 @@ mod tests {
         assert!(why.contains("another process does"), "{why}");
         assert!(settings.path.exists(), "the one that serves keeps its file");
         drop(socket);
+    }
+
+    #[tokio::test]
+    async fn of_many_that_start_at_once_one_serves_and_the_others_are_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = settings(&directory);
+        for _ in 0..20 {
+            let open = || {
+                let settings = settings.clone();
+                tokio::task::spawn_blocking(move || Socket::open(&settings))
+            };
+            let opened = futures::future::join_all((0..8).map(|_| open())).await;
+            let opened: Vec<_> = opened.into_iter().map(Result::unwrap).collect();
+            assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 1, "{opened:?}");
+            assert!(UnixStream::connect(&settings.path).is_ok());
+        }
     }
 
     #[tokio::test]
