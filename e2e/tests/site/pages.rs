@@ -137,3 +137,45 @@ fn nobody_from_outside_purges() {
         assert_eq!(purge(site, "/", &[("X-Forwarded-For", "192.0.2.1")]).status, 405);
     });
 }
+
+/// What WordPress is asked as somebody who has not logged in.
+#[track_caller]
+fn anonymous(site: &Site, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+    let headers: Vec<(&str, &str)> = [("Host", HOST)].iter().chain(headers).copied().collect();
+    let url = format!("{}{path}", site.varnish.url());
+    request(method, &url, &headers, b"", waypost_e2e::DEADLINE).unwrap()
+}
+
+#[test]
+fn a_form_keeps_its_cookies_and_a_page_has_none() {
+    on_the_site(|site| {
+        site.wordpress(
+            "file_put_contents(WPMU_PLUGIN_DIR.'/cart.php', '<?php add_action(\"send_headers\", \
+             fn () => header(\"X-Cart: \".($_COOKIE[\"cart\"] ?? \"none\")));');",
+        );
+        let cart = |method: &str| {
+            assert_eq!(purge(site, "/", &[]).status, 200);
+            let answer = anonymous(site, method, "/", &[("Cookie", "cart=full")]);
+            answer.header("x-cart").map(str::to_owned)
+        };
+        let seen = ["POST", "GET"].map(cart);
+        site.wordpress("unlink(WPMU_PLUGIN_DIR.'/cart.php');");
+        assert_eq!(purge(site, "/", &[]).status, 200);
+        assert_eq!(seen, ["full", "none"].map(|cart| Some(cart.to_owned())));
+    });
+}
+
+#[test]
+fn a_page_that_was_asked_for_by_another_method_is_the_page_for_the_next_visitor() {
+    on_the_site(|site| {
+        let path = "/wp-json/wp/v2/posts?per_page=1";
+        let page = site.page(path);
+        assert!(page.contains("\"link\""), "{page}");
+        for method in ["HEAD", "OPTIONS", "DELETE"] {
+            assert_eq!(purge(site, path, &[]).status, 200);
+            let answer = anonymous(site, "GET", path, &[("X-HTTP-Method-Override", method)]);
+            assert_eq!((answer.status, answer.text()), (200, page.clone()), "{method}");
+            assert_eq!(site.page(path), page, "after {method}");
+        }
+    });
+}

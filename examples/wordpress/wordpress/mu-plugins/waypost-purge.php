@@ -4,7 +4,8 @@
  * Description: Takes pages out of every Varnish as soon as what they show has changed.
  *
  * The caches are those that are registered as `varnish`. What is not purged, because a cache did not answer
- * or a page is not on the list, is at most as old as the cache lets it become: a minute.
+ * or a page is not on the list, is made anew when somebody asks for it after a minute; who asks first gets
+ * the old page once more.
  */
 
 namespace Waypost\Purge;
@@ -105,7 +106,7 @@ function purge(array $urls): void
     foreach (array_column($caches, 'address') as $cache) {
         foreach ($urls as $url) {
             if (!is_purged($cache, $url)) {
-                error_log("waypost-purge: the Varnish at $cache does not purge $url: it may be a minute old");
+                error_log("waypost-purge: the Varnish at $cache does not purge $url: it may be an old page");
                 break;
             }
         }
