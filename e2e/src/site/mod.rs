@@ -245,10 +245,11 @@ fn wait_for_services(files: &Files, agent: &Waypost, name: &str, wanted: &[&str]
     agent.wait_until(&format!("{wanted:?} as {name} in services.php"), || files.services(name) == wanted);
 }
 
-/// Announces as the example's unit for the service does, only quicker.
+/// Announces as the example's unit for the service does, only quicker. A registry that is held up for a moment by all
+/// else on the machine must not lose all leases at once: while nobody is registered, Varnish answers 503.
 #[track_caller]
 fn announce(files: &Files, service: &str, name: &str, port: u16, node: &str) -> Waypost {
-    let pace = ["--node", node, "--ttl", "2s", "--interval", "100ms"].map(str::to_owned);
+    let pace = ["--node", node, "--ttl", "5s", "--interval", "100ms"].map(str::to_owned);
     Waypost::with(files.announcement(service, name, port).into_iter().chain(pace))
 }
 

@@ -40,7 +40,7 @@ fn s2_ten_switches_from_one_web_server_to_the_other_lose_no_request() {
             visitors[1].wait_for_more(50);
         }
         let seen = leave(visitors);
-        assert_eq!(seen.lost, [""; 0], "of {}", seen.answered());
+        assert_eq!(seen.lost, [""; 0], "of {}: {}", seen.answered(), site.agent.log());
         let asked: Vec<&String> = seen.handlers.keys().collect();
         assert_eq!(asked.len(), 2, "both have answered: {:?}", seen.handlers);
     });
@@ -90,7 +90,7 @@ fn s6_a_web_server_that_varnish_cannot_accept_changes_nothing_and_is_told() {
         site.etcd.delete_prefix("/services/web/one");
         site.wait_for_servers(&[0, 1]);
         let seen = leave(visitors);
-        assert_eq!(seen.lost, [""; 0], "of {}", seen.answered());
+        assert_eq!(seen.lost, [""; 0], "of {}: {}", seen.answered(), site.agent.log());
     });
 }
 
@@ -108,6 +108,6 @@ fn s7_reloads_of_nginx_behind_varnish_lose_no_request() {
             wait_until("the end of the old worker", DEADLINE, || is_through(nginx.workers()));
         }
         let seen = leave(visitors);
-        assert_eq!(seen.lost, [""; 0], "of {}", seen.answered());
+        assert_eq!(seen.lost, [""; 0], "of {}: {}", seen.answered(), site.agent.log());
     });
 }
