@@ -66,7 +66,8 @@ impl Belief {
         doubt.kept.retain(|name, kept| {
             let told = told.get(name);
             keep_missing(kept, told);
-            !kept.is_empty() && !(has_settled && told.is_some_and(|told| !told.instances.is_empty()))
+            let has_any = told.is_some_and(|told| !told.instances.is_empty());
+            !(kept.is_empty() || has_settled && has_any)
         });
         for (name, kept) in &doubt.kept {
             if let Some(told) = told.get_mut(name) {
