@@ -81,15 +81,17 @@ final class Timeouts
         }
     }
 
-    /** DBAL passes no timeout on to pg_connect; libpq looks at its variable. */
+    /** DBAL passes no timeout on to pg_connect; libpq looks at its variable, which may be the application's. */
     private function withLibpqTimeout(\Closure $open, #[\SensitiveParameter] array $params): Connection
     {
-        $before = getenv('PGCONNECT_TIMEOUT');
+        if (getenv('PGCONNECT_TIMEOUT') !== false) {
+            return $open($params);
+        }
         putenv('PGCONNECT_TIMEOUT='.$this->settings->connectTimeout);
         try {
             return $open($params);
         } finally {
-            putenv($before === false ? 'PGCONNECT_TIMEOUT' : 'PGCONNECT_TIMEOUT='.$before);
+            putenv('PGCONNECT_TIMEOUT');
         }
     }
 }

@@ -10,6 +10,7 @@ use Waypost\Discovery\Source;
 use Waypost\Doctrine\Dialer;
 use Waypost\Doctrine\NotFound;
 use Waypost\Doctrine\Settings;
+use Waypost\Doctrine\Timeouts;
 use Waypost\Tests\FakeSource;
 
 final class DialerTest extends TestCase
@@ -225,6 +226,22 @@ final class DialerTest extends TestCase
             $params = ['driver' => $name, 'driverOptions' => [1000 => true]];
             $this->dial(FakeSource::ports(1), $driver, $settings, $params);
             self::assertSame([1000 => true] + $options, $driver->attempts[0]['driverOptions'], $name);
+        }
+    }
+
+    public function testTheApplicationsOwnTimeoutOfLibpqStays(): void
+    {
+        putenv('PGCONNECT_TIMEOUT=7');
+        try {
+            $open = function (): Connection {
+                self::assertSame('7', getenv('PGCONNECT_TIMEOUT'));
+
+                return $this->createMock(Connection::class);
+            };
+            (new Timeouts(new Settings('db')))->open($open, ['driver' => 'pgsql']);
+            self::assertSame('7', getenv('PGCONNECT_TIMEOUT'));
+        } finally {
+            putenv('PGCONNECT_TIMEOUT');
         }
     }
 
