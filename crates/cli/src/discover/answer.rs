@@ -46,8 +46,10 @@ impl Choice {
         // Who has no weight gets no new work.
         let mut may: Vec<Instance> = known.iter().filter(|instance| instance.weight > 0).cloned().collect();
         if !self.is_all {
-            let stays = before.and_then(|before| before.instances.first());
-            let one = stays.filter(|instance| may.contains(instance)).cloned().or_else(pick);
+            let before = before.and_then(|before| before.instances.first());
+            // What else is told of it may have changed.
+            let stays = before.and_then(|before| may.iter().find(|instance| instance.id == before.id));
+            let one = stays.cloned().or_else(pick);
             may = one.into_iter().collect();
         } else if let Some(zone) = &self.zone {
             may.sort_by_key(|instance| instance.zone.as_ref() != Some(zone));
@@ -228,6 +230,10 @@ mod tests {
         let first = choice.answer(&[a.clone(), b.clone()], None, || picked(&b)).unwrap();
         let second = choice.answer(&[a.clone(), b.clone()], Some(&first), || picked(&a));
         assert_eq!(second.as_ref(), Some(&first));
+        let told_more = Instance { weight: 2, ..b.clone() };
+        let known = [a.clone(), told_more.clone()];
+        let same = choice.answer(&known, Some(&first), || picked(&a)).unwrap();
+        assert_eq!(same.instances[0], told_more, "it is the same one, with something else to tell");
         let third = choice.answer(std::slice::from_ref(&a), Some(&first), || picked(&a)).unwrap();
         assert_eq!(third.instances[0], a);
         let drained = Instance { weight: 0, ..a };

@@ -20,6 +20,7 @@ use answer::{Answer, Choice, Format, scheme};
 use tokio::time::{Instant, timeout_at};
 use waypost_announce::{CommandLine, CommandNotStarted};
 use waypost_discover::{AGENT_SOCKET, Changes, Discovery, Handle, List, Origin, Prefix, Settings};
+use waypost_model::Key;
 
 use crate::duration::duration;
 use crate::{Failed, store};
@@ -34,6 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The service, such as db or shop/cache
+    #[arg(value_parser = service_name)]
     name: String,
     /// How the answer is written
     #[arg(long, value_enum, default_value_t = Format::HostPort)]
@@ -89,6 +91,15 @@ pub(crate) async fn discover(mut arguments: Arguments) -> Result<ExitCode, Faile
             let variables = |answer: &Answer| arguments.variables(answer);
             kept::keep(&command, &variables, first, answers).await
         }
+    }
+}
+
+/// A name without the slashes around it: variables are called after it.
+fn service_name(text: &str) -> Result<String, String> {
+    let name = text.trim_matches('/');
+    match Key::new(name) {
+        Ok(_) => Ok(name.to_owned()),
+        Err(why) => Err(format!("it is no name of a service: {why}")),
     }
 }
 
@@ -246,4 +257,15 @@ fn become_command(command: &CommandLine, variables: &[(String, String)]) -> Exit
 fn not_started(why: &CommandNotStarted) -> ExitCode {
     eprintln!("waypost: {}", crate::chain(why));
     why.exit_code().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_no_slashes_around_it_and_is_not_empty() {
+        assert_eq!(service_name("/shop/db/"), Ok("shop/db".to_owned()));
+        assert!(service_name("").is_err() && service_name("/").is_err());
+    }
 }
