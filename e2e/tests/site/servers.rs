@@ -106,8 +106,8 @@ fn s7_reloads_of_nginx_behind_varnish_lose_no_request() {
             // and so again and again: `min_reload_interval` is there to leave it the time.
             let is_through = |workers: Vec<u32>| workers.len() == 1 && workers != old;
             wait_until("the end of the old worker", DEADLINE, || is_through(nginx.workers()));
-            // An old worker may break off a page that it is in the middle of. Varnish has that made anew, three
-            // times: on a slow machine one page could meet as many reloads, if they came at once.
+            // An old worker may break off a page that it is in the middle of. Varnish has that made anew,
+            // three times: on a slow machine one page could meet as many reloads, if they came at once.
             visitors[0].wait_for_more(4);
         }
         let seen = leave(visitors);
