@@ -96,8 +96,12 @@ fn services(
 fn form(table: &mut Table<'_>, destination: Option<&str>, span: Range<usize>) -> Option<Form> {
     if let Some(name) = table.given("form") {
         let form = Form::parse(name.get_ref());
-        if form.is_none() {
-            table.problem(name.span(), "`form` must be php or json");
+        let is_php = destination.and_then(|path| Form::of_file(Path::new(path))) == Some(Form::Php);
+        match form {
+            None => table.problem(name.span(), "`form` must be php or json"),
+            // PHP would print it, and what is beside the addresses with it.
+            Some(Form::Json) if is_php => table.problem(name.span(), "a file that ends in .php must be PHP"),
+            Some(_) => {}
         }
         return form;
     }

@@ -477,6 +477,7 @@ mod tests {
             ("services = \"db\"", "`services` must be a list of strings"),
             ("services = [\"/\"]", "a name cannot be empty"),
             ("services = [\"db\"]\nform = \"xml\"", "`form` must be php or json"),
+            ("services = [\"db\"]\nform = \"json\"", "n.toml:4:8: a file that ends in .php must be PHP"),
             ("servces = [\"db\"]", "unknown key `servces`; is `services` meant?"),
         ] {
             let told = read(body).unwrap_err();
