@@ -23,19 +23,26 @@ final class PhpFileSource extends FileSource implements Forgetful
 
     private readonly bool $looks;
 
+    /** The file, if nothing but an include is needed: the first touch of each property in a request is dear. */
+    private readonly ?string $direct;
+
     public function __construct(string $file)
     {
         parent::__construct($file);
         $this->looks = !in_array(PHP_SAPI, self::SHORT_LIVED, true) && function_exists('opcache_invalidate')
             && ini_get(PHP_SAPI === 'cli' ? 'opcache.enable_cli' : 'opcache.enable');
+        $this->direct = $this->looks ? null : $file;
     }
 
     public function records(string $service): array
     {
-        $this->looks && $this->look();
+        $file = $this->direct;
+        if ($file === null) {
+            return parent::records($service);
+        }
         try {
             // Not silenced, which would be a third of the cost: PHP's warning of a missing file is true.
-            $records = (include $this->file)['services'][$service] ?? null;
+            $records = (include $file)['services'][$service] ?? null;
         } catch (\Throwable) {
             // The file is broken, or warnings are made exceptions here.
             $records = null;
