@@ -16,10 +16,6 @@ foreach (glob(getenv('WAYPOST_PHP') . '/Discovery/*.php') as $file) {
 $service = 'db';
 $ways = [
     'constant' => function () use ($service) {
-        $file = getenv('CONSTANT');
-        return fn () => (include $file)['services'][$service][0]['port'];
-    },
-    'include' => function () use ($service) {
         $file = getenv('SERVICES');
         return fn () => (include $file)['services'][$service][0]['port'];
     },
